@@ -1,0 +1,108 @@
+// The caching allocator of host memory. Blocks are rounded to a size class (four to a power of two), so that the
+// tensors of one training step find the blocks of the last.
+#include "tessera/core/storage.hpp"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "tessera/core/error.hpp"
+
+namespace tessera {
+namespace {
+
+constexpr std::size_t kHugePage = std::size_t{2} << 20;
+
+std::size_t size_class(std::size_t bytes) {
+  if (bytes <= 64) return 64;
+  const std::size_t step = std::bit_floor(bytes - 1) / 4;
+  return (bytes + step - 1) / step * step;
+}
+
+class HostPool {
+ public:
+  std::byte* take(std::size_t size) {
+    const std::lock_guard lock(mutex_);
+    used_ += size;
+    peak_ = std::max(peak_, used_);
+    auto& list = free_[size];
+    if (!list.empty()) {
+      std::byte* block = list.back();
+      list.pop_back();
+      return block;
+    }
+    void* block = allocate(size);
+    if (block == nullptr) {
+      release_locked();
+      block = allocate(size);
+    }
+    if (block == nullptr) {
+      used_ -= size;
+      throw Error("out of host memory: " + std::to_string(size >> 20) + " MiB more were asked for, with " +
+                  std::to_string(used_ >> 20) + " MiB in use; use a smaller batch");
+    }
+    return static_cast<std::byte*>(block);
+  }
+  void give(std::byte* block, std::size_t size) {
+    const std::lock_guard lock(mutex_);
+    used_ -= size;
+    free_[size].push_back(block);
+  }
+  void release() {
+    const std::lock_guard lock(mutex_);
+    release_locked();
+  }
+  HostMemory usage() {
+    const std::lock_guard lock(mutex_);
+    return {used_, peak_};
+  }
+
+ private:
+  static void* allocate(std::size_t size) {
+    if (size < kHugePage) return std::aligned_alloc(64, size);
+    if (size > std::size_t{1} << 62) return nullptr;
+    void* block = std::aligned_alloc(kHugePage, (size + kHugePage - 1) / kHugePage * kHugePage);
+    if (block != nullptr) madvise(block, size, MADV_HUGEPAGE);
+    return block;
+  }
+  void release_locked() {
+    for (auto& [size, list] : free_) {
+      for (std::byte* block : list) std::free(block);
+      list.clear();
+    }
+  }
+
+  std::mutex mutex_;
+  std::map<std::size_t, std::vector<std::byte*>> free_;
+  std::size_t used_ = 0, peak_ = 0;
+};
+
+HostPool& pool() {
+  static auto* const instance = new HostPool;  // never destroyed: arrays of static lifetime may outlive it
+  return *instance;
+}
+
+class HostStorage final : public Storage {
+ public:
+  HostStorage(std::size_t bytes, std::size_t size) : Storage(pool().take(size), bytes), size_(size) {}
+  ~HostStorage() override { pool().give(data(), size_); }
+  HostStorage(const HostStorage&) = delete;
+  HostStorage& operator=(const HostStorage&) = delete;
+
+ private:
+  std::size_t size_;
+};
+
+}  // namespace
+
+StoragePtr allocate_host(std::size_t bytes) { return std::make_shared<HostStorage>(bytes, size_class(bytes)); }
+HostMemory host_memory() { return pool().usage(); }
+void release_cached_host_memory() { pool().release(); }
+
+}  // namespace tessera
