@@ -1,0 +1,163 @@
+// Forward mode: every node, then its row's jvp rule. Read next: vjp.cpp.
+#include <algorithm>
+
+#include "tessera/transform/linearize.hpp"
+#include "tessera/transform/transform.hpp"
+
+namespace tessera::transform {
+namespace {
+
+using namespace ir;
+
+/// The backward graph of a checkpointed body: (arguments..., cotangents...) -> argument cotangents. The barrier keeps
+/// the recomputation from being merged with the first computation.
+GraphPtr recomputing_backward(const Graph& body) {
+  std::vector<bool> wrt;
+  for (const Value p : body.parameters) wrt.push_back(is_float(body.dtype(p)));
+  std::vector<bool> varied;
+  for (const Value r : body.results) varied.push_back(is_float(body.dtype(r)));
+  const GraphPtr pullback = vjp(body, wrt, varied);
+
+  auto backward = std::make_shared<Graph>(body.name + ".backward");
+  Builder build{*backward};
+  Values guarded;
+  for (const Value p : body.parameters) guarded.push_back(backward->parameter(body.type(p)));
+  for (const Value r : body.results) guarded.push_back(backward->parameter(body.type(r)));
+  guarded = backward->add(Op::OptimizationBarrier, guarded);
+  const std::size_t arguments = body.parameters.size();
+  Values inputs(guarded.begin(), guarded.begin() + static_cast<std::ptrdiff_t>(arguments));
+  for (std::size_t r = 0; r < varied.size(); ++r)
+    if (varied[r]) inputs.push_back(guarded[arguments + r]);
+  const Values outputs = backward->inline_graph(*pullback, inputs);
+  std::size_t next = body.results.size();
+  for (std::size_t i = 0; i < arguments; ++i)
+    backward->results.push_back(wrt[i] ? outputs[next++] : build.zeros_like(guarded[i]));
+  return prune(*backward);
+}
+
+/// For a checkpoint the residuals are the arguments themselves.
+GraphPtr forward_keeping_arguments(const Graph& body) {
+  auto forward = std::make_shared<Graph>(body);
+  forward->results.insert(forward->results.end(), body.parameters.begin(), body.parameters.end());
+  return forward;
+}
+
+/// A call in reverse mode whose derivative is not that of its body: results by the forward graph, tangents by a
+/// linear call that holds the backward graph.
+Values linearize_custom(Graph& graph, const Node& node, const Graph& forward, const GraphPtr& backward,
+                        const Values& operands, Values& tangents) {
+  Builder build{graph, node.location};
+  const Values all = graph.inline_graph(forward, operands);
+  const auto count = static_cast<std::ptrdiff_t>(node.results.size());
+  Values linear(all.begin() + count, all.end());  // the residuals
+  const auto residuals = static_cast<std::int64_t>(linear.size());
+  for (std::size_t i = 0; i < operands.size(); ++i)
+    linear.push_back(tangents[i] == kZero ? build.zeros_like(operands[i]) : tangents[i]);
+  tangents = graph.add(Op::LinearCall, linear, {{"residuals", residuals}}, {backward}, node.location);
+  return {all.begin(), all.begin() + count};
+}
+
+/// Takes the tangents of the operands and leaves those of the results.
+Values linearize_call(Graph& graph, const Node& node, const Values& operands, Values& tangents, Mode mode) {
+  if (mode == Mode::Reverse && node.regions.size() == 3)
+    return linearize_custom(graph, node, *node.regions[1], node.regions[2], operands, tangents);
+  if (mode == Mode::Reverse && node.attributes.boolean("checkpoint", false))
+    return linearize_custom(graph, node, *forward_keeping_arguments(*node.regions[0]),
+                            recomputing_backward(*node.regions[0]), operands, tangents);
+  return linearize(graph, *node.regions[0], operands, tangents, mode);
+}
+
+}  // namespace
+
+Values linearize(Graph& graph, const Graph& body, const Values& primals, Values& tangents, Mode mode) {
+  Values primal(body.values.size(), kZero);
+  Values tangent(body.values.size(), kZero);
+  for (std::size_t i = 0; i < body.parameters.size(); ++i) {
+    primal[static_cast<std::size_t>(body.parameters[i])] = primals[i];
+    tangent[static_cast<std::size_t>(body.parameters[i])] = tangents[i];
+  }
+  const auto pick = [](const Values& from, const Values& which) {
+    Values list;
+    for (const Value v : which) list.push_back(from[static_cast<std::size_t>(v)]);
+    return list;
+  };
+  for (const Node& node : body.nodes) {
+    const Values operands = pick(primal, node.operands);
+    Values node_tangents = pick(tangent, node.operands);
+    const bool varies = std::any_of(node_tangents.begin(), node_tangents.end(), [](Value t) { return t != kZero; });
+    Values results;
+    if (!varies) {
+      results = graph.append(node, operands, body.types(node.results));
+      node_tangents.assign(node.results.size(), kZero);
+    } else if (node.op == Op::Call || node.op == Op::Composite) {
+      results = linearize_call(graph, node, operands, node_tangents, mode);
+    } else {
+      results = graph.append(node, operands, body.types(node.results));
+      const auto& rule = primitive(node.op).jvp;
+      if (!rule)
+        throw Error(ErrorKind::Unsupported, to_string(node.location) + ": " + std::string(name(node.op)) +
+                                                " cannot be differentiated: " + rule.why());
+      Builder build{graph, node.location};
+      node_tangents = (*rule)({build, node, operands, results, node_tangents});
+    }
+    for (std::size_t r = 0; r < node.results.size(); ++r) {
+      const auto at = static_cast<std::size_t>(node.results[r]);
+      primal[at] = results[r];
+      tangent[at] = is_float(body.dtype(node.results[r])) ? node_tangents[r] : kZero;
+    }
+  }
+  tangents = pick(tangent, body.results);
+  return pick(primal, body.results);
+}
+
+GraphPtr jvp(const Graph& graph, const std::vector<bool>& wrt) {
+  auto out = std::make_shared<Graph>(graph.name + ".jvp");
+  Builder build{*out};
+  Values primals;
+  for (const Value p : graph.parameters) primals.push_back(out->parameter(graph.type(p)));
+  Values tangents(primals.size(), kZero);
+  for (std::size_t i = 0; i < primals.size(); ++i) {
+    if (!wrt[i]) continue;
+    const Value t = out->parameter(out->type(primals[i]));
+    if (is_float(out->dtype(t))) tangents[i] = t;
+  }
+  const Values results = linearize(*out, graph, primals, tangents, Mode::Forward);
+  out->results = results;
+  for (std::size_t r = 0; r < results.size(); ++r)
+    out->results.push_back(tangents[r] == kZero ? build.zeros_like(results[r]) : tangents[r]);
+  return prune(*out);
+}
+
+GraphPtr prune(const Graph& graph, const std::vector<bool>& drop) {
+  std::vector<bool> live(graph.values.size(), false);
+  for (const Value r : graph.results) live[static_cast<std::size_t>(r)] = true;
+  std::vector<bool> keep(graph.nodes.size(), false);
+  for (std::size_t n = graph.nodes.size(); n-- > 0;) {
+    const Node& node = graph.nodes[n];
+    keep[n] = node.attributes.boolean("has_side_effect", false) ||
+              std::any_of(node.results.begin(), node.results.end(),
+                          [&](Value v) { return live[static_cast<std::size_t>(v)]; });
+    if (keep[n])
+      for (const Value v : node.operands) live[static_cast<std::size_t>(v)] = true;
+  }
+  auto out = std::make_shared<Graph>(graph.name);
+  Values map(graph.values.size(), kZero);
+  for (std::size_t i = 0; i < graph.parameters.size(); ++i)
+    if (drop.empty() || !drop[i])
+      map[static_cast<std::size_t>(graph.parameters[i])] = out->parameter(graph.type(graph.parameters[i]));
+  const auto mapped = [&](const Values& list) {
+    Values to;
+    for (const Value v : list) to.push_back(map[static_cast<std::size_t>(v)]);
+    return to;
+  };
+  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
+    if (!keep[n]) continue;
+    const Node& node = graph.nodes[n];
+    const Values made = out->append(node, mapped(node.operands), graph.types(node.results));
+    for (std::size_t r = 0; r < made.size(); ++r) map[static_cast<std::size_t>(node.results[r])] = made[r];
+  }
+  out->results = mapped(graph.results);
+  return out;
+}
+
+}  // namespace tessera::transform

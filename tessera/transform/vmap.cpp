@@ -1,0 +1,78 @@
+// Vectorisation: every node that a batched value reaches, by its row's batch rule.
+#include <algorithm>
+
+#include "tessera/ir/primitive.hpp"
+#include "tessera/transform/transform.hpp"
+
+namespace tessera::transform {
+namespace {
+
+using namespace ir;
+
+/// Calls keep their form: each body is vectorised over all of its parameters.
+Values batch_call(const BatchContext& context) {
+  Node node = context.node;
+  Values operands;
+  for (std::size_t i = 0; i < context.operands.size(); ++i) operands.push_back(context.with_batch(i));
+  for (GraphPtr& region : node.regions)
+    region = vmap(*region, std::vector<bool>(region->parameters.size(), true), context.size);
+  std::vector<TensorType> types;
+  if (node.op == Op::LinearCall) {
+    const std::vector<TensorType> all = node.regions[0]->parameter_types();
+    types.assign(all.begin() + node.attributes.integer("residuals"), all.end());
+  } else {
+    types = node.regions[0]->result_types();
+  }
+  return context.build.graph.append(node, operands, types);
+}
+
+Values batch_node(const BatchContext& context) {
+  const Node& node = context.node;
+  if (node.op == Op::Call || node.op == Op::Composite || node.op == Op::LinearCall) return batch_call(context);
+  const auto& rule = primitive(node.op).batch;
+  if (!rule)
+    throw Error(ErrorKind::Unsupported, to_string(node.location) + ": " + std::string(name(node.op)) +
+                                            " cannot be vectorised: " + rule.why());
+  return (*rule)(context);
+}
+
+}  // namespace
+
+GraphPtr vmap(const Graph& graph, const std::vector<bool>& batched, std::int64_t size) {
+  auto out = std::make_shared<Graph>(graph.name + ".vmap");
+  Values map(graph.values.size(), kZero);
+  std::vector<bool> carries(graph.values.size(), false);
+  for (std::size_t i = 0; i < graph.parameters.size(); ++i) {
+    const auto at = static_cast<std::size_t>(graph.parameters[i]);
+    TensorType type = graph.type(graph.parameters[i]);
+    if (batched[i]) type.shape.insert(type.shape.begin(), size);
+    map[at] = out->parameter(type);
+    carries[at] = batched[i];
+  }
+  for (const Node& node : graph.nodes) {
+    Values operands;
+    std::vector<bool> operand_batched;
+    for (const Value v : node.operands) {
+      operands.push_back(map[static_cast<std::size_t>(v)]);
+      operand_batched.push_back(carries[static_cast<std::size_t>(v)]);
+    }
+    const bool any = std::find(operand_batched.begin(), operand_batched.end(), true) != operand_batched.end();
+    Builder build{*out, node.location};
+    const Values results = any ? batch_node({build, node, operands, operand_batched, size})
+                               : out->append(node, operands, graph.types(node.results));
+    for (std::size_t r = 0; r < results.size(); ++r) {
+      map[static_cast<std::size_t>(node.results[r])] = results[r];
+      carries[static_cast<std::size_t>(node.results[r])] = any;
+    }
+  }
+  Builder build{*out};
+  const Node none;
+  for (const Value r : graph.results) {
+    const Values operand = {map[static_cast<std::size_t>(r)]};
+    const std::vector<bool> carried = {carries[static_cast<std::size_t>(r)]};
+    out->results.push_back(BatchContext{build, none, operand, carried, size}.with_batch(0));
+  }
+  return out;
+}
+
+}  // namespace tessera::transform
