@@ -153,6 +153,8 @@ class Builder {
   /// Opens a loop over a new variable; statements go into it until `close`.
   Expr open(LoopKind kind, std::string name, std::int64_t extent);
   void close();
+  /// Number of open loops. The open loop of each level is the last statement of its block.
+  [[nodiscard]] std::size_t depth() const { return blocks_.size() - 1; }
   /// True inside a vector loop.
   [[nodiscard]] bool in_vector_loop() const { return vector_depth_ > 0; }
 
