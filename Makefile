@@ -1,0 +1,52 @@
+# The commands of a clone; `make help` lists them. The build itself is CMake's (CMakeLists.txt, CMakePresets.json).
+.DEFAULT_GOAL := build
+.PHONY: build test test-all train bench sanitize fuzz lint install help setup setup-tools setup-bench asan tsan
+
+PREFIX ?= /usr/local
+FUZZ_SECONDS ?= 60
+
+build: setup build/release/build.ninja ## set up and build: build/release/bin/tessera and the library
+	cmake --build --preset release
+
+train: build ## train a convolutional network on Fashion-MNIST into runs/, and say where the report is
+	build/release/bin/tessera train fashion-cnn
+
+test: build ## build, and run every test this machine can run
+	ctest --preset release
+
+test-all: build ## the same, with the tests that take too long for every day
+	ctest --preset release-all
+
+sanitize: asan tsan ## the tests under the address, undefined-behaviour and thread sanitizers
+
+asan tsan: %: setup build/%/build.ninja
+	cmake --build --preset $@
+	ctest --preset $@
+
+fuzz: setup setup-tools build/fuzz/build.ninja ## every reader on broken input, FUZZ_SECONDS (60) each
+	cmake --build --preset fuzz --target fuzzers
+	scripts/fuzz.sh build/fuzz $(FUZZ_SECONDS)
+
+lint: setup setup-tools build/fuzz/build.ninja ## the form of the sources: clang-format and clang-tidy
+	scripts/lint.sh build/fuzz
+
+bench: build setup-bench ## the speed against PyTorch and JAX, in one run, into bench/RESULTS.md
+	bench/setup_peers.sh
+	build/peers/bin/python bench/run.py
+
+install: build ## headers, library, CMake package, pkg-config file, the command: into PREFIX (/usr/local)
+	cmake --install build/release --prefix $(abspath $(PREFIX))
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup:
+	@scripts/setup.sh build
+setup-tools:
+	@scripts/setup.sh tools
+setup-bench:
+	@scripts/setup.sh bench
+
+# A preset is configured once, and again when it changes; the build itself notices everything else.
+build/%/build.ninja: CMakePresets.json | setup
+	cmake --preset $*
