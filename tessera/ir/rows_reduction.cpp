@@ -1,0 +1,305 @@
+// The row of reduce: any body on scalars, several operands at once. Operands are the inputs, then one initial value for
+// each; attribute "dimensions"; one region (accumulators, elements) -> accumulators.
+// Windows are in rows_window.cpp.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "tessera/ir/elementwise_rules.hpp"
+
+namespace tessera::ir {
+namespace {
+
+using kernel::Expr;
+using rules::require;
+
+/// The dimensions of a tensor of `rank` that are not in `reduced`, in order.
+Integers kept_dimensions(std::int64_t rank, const Integers& reduced) {
+  Integers kept;
+  for (std::int64_t d = 0; d < rank; ++d)
+    if (std::find(reduced.begin(), reduced.end(), d) == reduced.end()) kept.push_back(d);
+  return kept;
+}
+
+Integers sorted_dimensions(const Node& node) {
+  Integers dimensions = node.attributes.integers("dimensions");
+  std::sort(dimensions.begin(), dimensions.end());
+  return dimensions;
+}
+
+Shape extents(const Shape& shape, const Integers& dimensions) {
+  Shape part;
+  for (const std::int64_t d : dimensions) part.push_back(shape[static_cast<std::size_t>(d)]);
+  return part;
+}
+
+std::vector<TensorType> infer_reduce(const InferContext& c) {
+  require(!c.operands.empty() && c.operands.size() % 2 == 0, "takes as many initial values as inputs");
+  const std::size_t count = c.operands.size() / 2;
+  const TensorType& first = c.operands[0];
+  Integers dimensions = c.attributes.integers("dimensions");
+  std::sort(dimensions.begin(), dimensions.end());
+  for (std::size_t i = 0; i < dimensions.size(); ++i) {
+    require(dimensions[i] >= 0 && dimensions[i] < first.rank(),
+            fmt::format("{} is not a dimension of {}", dimensions[i], to_string(first)));
+    require(i == 0 || dimensions[i] != dimensions[i - 1], fmt::format("dimension {} is named twice", dimensions[i]));
+  }
+  require(c.regions.size() == 1, "takes one region, the body");
+  const Graph& body = *c.regions[0];
+  require(body.parameters.size() == 2 * count && body.results.size() == count,
+          fmt::format("the body of a reduction of {0} inputs takes {1} values and returns {0}, not {2} and {3}", count,
+                      2 * count, body.parameters.size(), body.results.size()));
+  std::vector<TensorType> results;
+  for (std::size_t i = 0; i < count; ++i) {
+    const TensorType& input = c.operands[i];
+    const TensorType scalar{input.dtype, {}};
+    require(input.shape == first.shape, fmt::format("inputs must have one shape, not {} and {}",
+                                                    tessera::to_string(first.shape), tessera::to_string(input.shape)));
+    require(c.operands[count + i] == scalar,
+            fmt::format("initial value {} must be {}, not {}", i, to_string(scalar), to_string(c.operands[count + i])));
+    for (const Value v : {body.parameters[i], body.parameters[count + i], body.results[i]})
+      require(body.type(v) == scalar, fmt::format("the body must take and return {} for input {}, not {}",
+                                                  to_string(scalar), i, to_string(body.type(v))));
+    results.push_back({input.dtype, extents(input.shape, kept_dimensions(input.rank(), dimensions))});
+  }
+  return results;
+}
+
+/// Positions in a row-major tensor of `shape` that differ in `dimensions` alone, in order.
+std::vector<std::int64_t> offsets(const Shape& shape, const Integers& dimensions) {
+  const std::vector<std::int64_t> strides = row_major_strides(shape);
+  std::vector<std::int64_t> list{0};
+  for (const std::int64_t d : dimensions) {
+    std::vector<std::int64_t> longer;
+    for (const std::int64_t start : list)
+      for (std::int64_t i = 0; i < shape[static_cast<std::size_t>(d)]; ++i)
+        longer.push_back(start + i * strides[static_cast<std::size_t>(d)]);
+    list = std::move(longer);
+  }
+  return list;
+}
+
+Literal as_dtype(const Literal& from, DType dtype) {
+  if (from.dtype() == dtype) return from;
+  Literal to(TensorType{dtype, from.shape()});
+  for (std::int64_t i = 0; i < to.size(); ++i) to.set_double(i, from.get_double(i));
+  return to;
+}
+
+/// Elements of `from` at base + list[i], as a tensor of `shape`.
+Literal gather(const Literal& from, std::int64_t base, const std::vector<std::int64_t>& list, const Shape& shape) {
+  Literal to(TensorType{from.dtype(), shape});
+  const std::size_t item = size_of(from.dtype());
+  for (std::size_t i = 0; i < list.size(); ++i)
+    std::memcpy(to.data() + i * item, from.data() + static_cast<std::size_t>(base + list[i]) * item, item);
+  return to;
+}
+
+/// All results at once, one slice after the other; sums and products of floats in double.
+Literal evaluate_monoid(Op monoid, const Literal& input, const Literal& initial, const std::vector<std::int64_t>& kept,
+                        const std::vector<std::int64_t>& reduced, const Shape& shape) {
+  const DType dtype = input.dtype();
+  const bool widen = is_float(dtype) && (monoid == Op::Add || monoid == Op::Multiply);
+  const Literal wide = as_dtype(input, widen ? DType::F64 : dtype);
+  Literal sum = gather(as_dtype(initial, wide.dtype()), 0, std::vector<std::int64_t>(kept.size(), 0), shape);
+  for (const std::int64_t base : reduced) {
+    const std::vector<Literal> pair{sum, gather(wide, base, kept, shape)};
+    sum = primitive(monoid).evaluate({}, pair)[0];
+  }
+  return as_dtype(sum, dtype);
+}
+
+std::vector<Literal> evaluate_reduce(const Node& node, std::span<const Literal> in) {
+  const std::size_t count = in.size() / 2;
+  const Shape& input_shape = in[0].shape();
+  const Integers dimensions = sorted_dimensions(node);
+  const Integers kept = kept_dimensions(in[0].type().rank(), dimensions);
+  const Shape shape = extents(input_shape, kept);
+  const std::vector<std::int64_t> kept_offsets = offsets(input_shape, kept);
+  const std::vector<std::int64_t> reduced_offsets = offsets(input_shape, dimensions);
+  if (const auto monoid = match_monoid(*node.regions[0]))
+    return {evaluate_monoid(*monoid, in[0], in[1], kept_offsets, reduced_offsets, shape)};
+  std::vector<Literal> results;
+  for (std::size_t i = 0; i < count; ++i) results.emplace_back(TensorType{in[i].dtype(), shape});
+  for (std::size_t at = 0; at < kept_offsets.size(); ++at) {
+    std::vector<Literal> state(in.begin() + static_cast<std::ptrdiff_t>(count), in.end());
+    for (const std::int64_t offset : reduced_offsets) {
+      for (std::size_t i = 0; i < count; ++i) state.push_back(gather(in[i], kept_offsets[at] + offset, {0}, {}));
+      state = interpret(*node.regions[0], state);
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      const std::size_t item = size_of(in[i].dtype());
+      std::memcpy(results[i].data() + at * item, state[i].data(), item);
+    }
+  }
+  return results;
+}
+
+// ---- derivatives ----
+
+/// Tangent of the product over the leading dimension of x [n, ...], by halving: right where factors are zero, at every
+/// order.
+Value product_tangent(Builder& b, Value x, Value t) {
+  const auto part = [&](Value v, std::int64_t start, std::int64_t limit) {
+    Integers low(b.shape(v).size(), 0);
+    Integers high = b.shape(v);
+    low[0] = start;
+    high[0] = limit;
+    return b.slice(v, low, high);
+  };
+  std::int64_t n = b.shape(x)[0];
+  while (n > 1) {
+    const std::int64_t half = n / 2;
+    const Value left = part(x, 0, half), right = part(x, half, 2 * half);
+    Values values{b.multiply(left, right)};
+    Values tangents{b.add(b.multiply(part(t, 0, half), right), b.multiply(left, part(t, half, 2 * half)))};
+    if (n % 2 == 1) {
+      values.push_back(part(x, n - 1, n));
+      tangents.push_back(part(t, n - 1, n));
+    }
+    x = b.concatenate(values, 0);
+    t = b.concatenate(tangents, 0);
+    n = half + n % 2;
+  }
+  Shape shape = b.shape(t);
+  shape.erase(shape.begin());
+  return b.reshape(t, shape);
+}
+
+/// Tangent of reduce(monoid, x, identity) = y. Elements that tie for the extremum share its tangent equally.
+Value monoid_tangent(Builder& b, Op monoid, Value x, Value y, Value t, const Integers& dimensions) {
+  const Shape shape = b.shape(x);
+  const Integers kept = kept_dimensions(b.type(x).rank(), dimensions);
+  if (element_count(shape) == 0) return b.zeros_like(y);
+  if (monoid == Op::Multiply) {
+    Integers order = dimensions;
+    order.insert(order.end(), kept.begin(), kept.end());
+    Shape flat = extents(shape, kept);
+    flat.insert(flat.begin(), element_count(extents(shape, dimensions)));
+    const auto flattened = [&](Value v) { return b.reshape(b.transpose(v, order), flat); };
+    return product_tangent(b, flattened(x), flattened(t));
+  }
+  const Value is_extremum = b.compare(x, b.broadcast_in_dim(y, shape, kept), "EQ");
+  const Value sum = b.sum(b.select(is_extremum, t, b.zeros_like(t)), dimensions);
+  return b.divide(sum, b.sum(b.convert(is_extremum, b.dtype(x)), dimensions));
+}
+
+Values jvp_reduce(const JvpContext& c) {
+  bool differentiable = false;
+  for (std::size_t i = 0; i < c.tangents.size(); ++i) differentiable = differentiable || c.tangents[i] != kZero;
+  if (!differentiable) return Values(c.results.size(), kZero);
+  const auto monoid = match_monoid(*c.node.regions[0]);
+  if (!monoid || (*monoid != Op::Add && *monoid != Op::Multiply && *monoid != Op::Maximum && *monoid != Op::Minimum))
+    throw Error(
+        ErrorKind::Unsupported,
+        "a reduction is differentiable when its body is add, multiply, maximum or minimum; this one has another body");
+  if (*monoid == Op::Add) return linear_jvp(c);
+  Builder& b = c.build;
+  const Integers dimensions = sorted_dimensions(c.node);
+  const Value x = c.operands[0], initial = c.operands[1];
+  const Node* made_by = b.graph.producer(initial);
+  const bool neutral = c.tangents[1] == kZero && made_by != nullptr && made_by->op == Op::Constant &&
+                       made_by->attributes.literal("value").identical(identity(*monoid, b.dtype(x)));
+  const Value y = neutral ? c.results[0] : b.reduce(*monoid, x, dimensions);
+  const Value t = c.tangents[0] == kZero ? kZero : monoid_tangent(b, *monoid, x, y, c.tangents[0], dimensions);
+  if (neutral) return {t};
+  // The initial value is one more operand of the monoid: result = y (monoid) initial.
+  const Shape shape = b.shape(y);
+  const Node combine{*monoid, {}, {}, {}, {}, c.node.location};
+  const Values operands{y, b.broadcast_to(initial, shape)};
+  const Values tangents{t, c.tangents[1] == kZero ? kZero : b.broadcast_to(c.tangents[1], shape)};
+  return (*primitive(*monoid).jvp)({b, combine, operands, c.results, tangents});
+}
+
+Values transpose_reduce(const TransposeContext& c) {
+  const auto monoid = match_monoid(*c.node.regions[0]);
+  if (!monoid || *monoid != Op::Add) throw Error(ErrorKind::Unsupported, "of the reductions, only sums are linear");
+  const Value t = c.cotangents[0];
+  const Shape& shape = c.operand_types[0].shape;
+  const Integers kept = kept_dimensions(c.operand_types[0].rank(), sorted_dimensions(c.node));
+  return {c.is_linear(0) ? c.build.broadcast_in_dim(t, shape, kept) : kZero,
+          c.is_linear(1) ? c.build.sum(t, iota_integers(c.build.type(t).rank())) : kZero};
+}
+
+Values batch_reduce(const BatchContext& c) {
+  Builder& b = c.build;
+  const std::size_t count = c.operands.size() / 2;
+  Integers dimensions = sorted_dimensions(c.node);
+  for (auto& d : dimensions) ++d;
+  Attributes attributes = c.node.attributes;
+  attributes.set("dimensions", dimensions);
+  Values operands;
+  for (std::size_t i = 0; i < count; ++i) operands.push_back(c.with_batch(i));
+  if (std::none_of(c.batched.begin() + static_cast<std::ptrdiff_t>(count), c.batched.end(),
+                   [](bool batched) { return batched; })) {
+    operands.insert(operands.end(), c.operands.begin() + static_cast<std::ptrdiff_t>(count), c.operands.end());
+    return b.graph.add(Op::Reduce, operands, attributes, c.node.regions, b.location);
+  }
+  const auto monoid = match_monoid(*c.node.regions[0]);
+  if (!monoid)
+    throw Error(ErrorKind::Unsupported,
+                "a reduction with a body of its own cannot have a different initial value for each example");
+  const Value y = b.reduce(*monoid, operands[0], dimensions);
+  return {b.binary(*monoid, b.broadcast_in_dim(c.operands[1], b.shape(y), {0}), y)};
+}
+
+// ---- loop ----
+
+/// Accumulators in locals (one for each lane of a vector loop), a nest of serial loops over the reduced dimensions.
+/// Sums and products of halves stay in F32 until the end; other bodies round them at every step, as they are written.
+Expr loop_reduce(LoopContext& c) {
+  kernel::Builder& k = c.kernel;
+  const std::size_t count = c.node.operands.size() / 2;
+  const TensorType& input = c.operand_type(0);
+  const Integers dimensions = sorted_dimensions(c.node);
+  const Integers kept = kept_dimensions(input.rank(), dimensions);
+  const Graph& body = *c.node.regions[0];
+  const bool round = !match_monoid(body).has_value();
+  const bool vector = k.in_vector_loop();
+  const Expr at = vector ? k.lane() : k.index(0);
+
+  std::vector<std::int32_t> accumulators;
+  for (std::size_t i = 0; i < count; ++i) {
+    const Expr initial = c.operand(count + i, {});
+    accumulators.push_back(k.local("accumulator", k.dtype(initial), vector ? kernel::kLanes : 1));
+    k.write(accumulators[i], at, initial);
+  }
+  Index index(input.shape.size());
+  for (std::size_t i = 0; i < kept.size(); ++i) index[static_cast<std::size_t>(kept[i])] = c.index[i];
+  for (const std::int64_t d : dimensions)
+    index[static_cast<std::size_t>(d)] =
+        k.open(kernel::LoopKind::Serial, fmt::format("r{}", d), input.shape[static_cast<std::size_t>(d)]);
+  std::vector<Expr> arguments;
+  for (const std::int32_t accumulator : accumulators) arguments.push_back(k.read(accumulator, at));
+  for (std::size_t i = 0; i < count; ++i) arguments.push_back(c.operand(i, index));
+  const std::vector<Expr> next = c.apply(body, arguments);
+  for (std::size_t i = 0; i < count; ++i) {
+    const DType dtype = c.operand_type(i).dtype;
+    const bool rounds = round && dtype != rules::compute_dtype(dtype);
+    k.write(accumulators[i], at, rounds ? k.convert(DType::F32, k.convert(dtype, next[i])) : next[i]);
+  }
+  for (std::size_t i = 0; i < dimensions.size(); ++i) k.close();
+  return k.read(accumulators[c.result], at);
+}
+
+Cost reduce_cost(const Node& node, std::span<const TensorType> operands, std::span<const TensorType>) {
+  return {operation_count(*node.regions[0]) * static_cast<double>(element_count(operands[0].shape))};
+}
+
+}  // namespace
+
+std::vector<Primitive> reduction_rows() {
+  return {{.op = Op::Reduce,
+           .doc = "Combines the elements along some dimensions by a body on scalars, starting from an initial value.",
+           .infer = infer_reduce,
+           .evaluate = evaluate_reduce,
+           .jvp = jvp_reduce,
+           .transpose = transpose_reduce,
+           .batch = batch_reduce,
+           .loop = loop_reduce,
+           .decompose = unsupported("it has a loop rule"),
+           .cost = reduce_cost}};
+}
+
+}  // namespace tessera::ir
