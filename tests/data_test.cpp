@@ -109,23 +109,24 @@ TEST(Idx, RefusesWhatIsWrong) {
   const string good = idx(8, {2, 3}, "abcdef");
   string corrupt = gz(idx(8, {1000}, string(1000, 'q')));
   corrupt[corrupt.size() - 6] ^= 1;
-  expect_refused({{"empty", "", "0 of 4 bytes of the magic number"},
-                  {"wrong magic", "RIFFxxxxxxxx", "is no IDX file: it begins with 0x52494646"},
-                  {"unknown type", idx(0x0a, {1}, "a"), "is no IDX file"},
-                  {"cut in extents", good.substr(0, 10), "of the extents are there"},
-                  {"cut in values", good.substr(0, good.size() - 1), "at most 5 bytes follow"},
-                  {"trailing bytes", good + "x", "goes on after the 6 bytes"},
-                  {"lying count", idx(8, {0xffffffff, 28, 28}, "abc"), "at most 3 bytes follow"},
-                  {"overflowing counts", idx(8, {0xffffffff, 0xffffffff, 0xffffffff}, "abc"), "more than memory can hold"},
-                  {"lying count in gzip", gz(idx(8, {0xffffffff}, "abc")), "bytes follow; the file is cut short"},
-                  {"lying count within what gzip could hold", gz(idx(8, {2000}, "abc")), "3 of 2000 bytes of the values"},
-                  {"trailing bytes in gzip", gz(good + "x"), "goes on after the 6 bytes"},
-                  {"trailing bytes after gzip", gz(good) + "xyz", "bytes follow the end of the compressed data"},
-                  {"one trailing byte after gzip", gz(good) + "x", "bytes follow the end of the compressed data"},
-                  {"truncated gzip", gz(good).substr(0, 20), "cut short"},
-                  {"gzip without its checksum", gz(good).substr(0, gz(good).size() - 8), "cut short"},
-                  {"corrupt gzip checksum", corrupt, "corrupt"}},
-                 parse_idx);
+  expect_refused(
+      {{"empty", "", "0 of 4 bytes of the magic number"},
+       {"wrong magic", "RIFFxxxxxxxx", "is no IDX file: it begins with 0x52494646"},
+       {"unknown type", idx(0x0a, {1}, "a"), "is no IDX file"},
+       {"cut in extents", good.substr(0, 10), "of the extents are there"},
+       {"cut in values", good.substr(0, good.size() - 1), "at most 5 bytes follow"},
+       {"trailing bytes", good + "x", "goes on after the 6 bytes"},
+       {"lying count", idx(8, {0xffffffff, 28, 28}, "abc"), "at most 3 bytes follow"},
+       {"overflowing counts", idx(8, {0xffffffff, 0xffffffff, 0xffffffff}, "abc"), "more than memory can hold"},
+       {"lying count in gzip", gz(idx(8, {0xffffffff}, "abc")), "bytes follow; the file is cut short"},
+       {"lying count within what gzip could hold", gz(idx(8, {2000}, "abc")), "3 of 2000 bytes of the values"},
+       {"trailing bytes in gzip", gz(good + "x"), "goes on after the 6 bytes"},
+       {"trailing bytes after gzip", gz(good) + "xyz", "bytes follow the end of the compressed data"},
+       {"one trailing byte after gzip", gz(good) + "x", "bytes follow the end of the compressed data"},
+       {"truncated gzip", gz(good).substr(0, 20), "cut short"},
+       {"gzip without its checksum", gz(good).substr(0, gz(good).size() - 8), "cut short"},
+       {"corrupt gzip checksum", corrupt, "corrupt"}},
+      parse_idx);
 }
 
 TEST(Npy, RoundTripsEveryType) {
@@ -151,8 +152,10 @@ string npy(const string& header, const string& values, char version = 1) {
   string s = "\x93NUMPY";
   s += version;
   s += '\0';
-  if (version == 1) append_little_endian(s, static_cast<std::uint16_t>(header.size()));
-  else append_little_endian(s, static_cast<std::uint32_t>(header.size()));
+  if (version == 1)
+    append_little_endian(s, static_cast<std::uint16_t>(header.size()));
+  else
+    append_little_endian(s, static_cast<std::uint32_t>(header.size()));
   return s + header + values;
 }
 
@@ -160,7 +163,8 @@ TEST(Npy, ReadsOrdersAndVersions) {
   // As numpy.asfortranarray([[1, 2, 3], [4, 5, 6]]) lies in memory.
   const string columns = npy("{'descr': '|u1', 'fortran_order': True, 'shape': (2, 3), }\n", "\1\4\2\5\3\6", 2);
   const Literal rows = parse_npy(view(columns), "f");
-  EXPECT_EQ(std::vector<int>(rows.as<std::uint8_t>().begin(), rows.as<std::uint8_t>().end()), (std::vector<int>{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(std::vector<int>(rows.as<std::uint8_t>().begin(), rows.as<std::uint8_t>().end()),
+            (std::vector<int>{1, 2, 3, 4, 5, 6}));
   const string big = npy("{\"shape\": (2,), \"descr\": \">u2\", \"fortran_order\": False}", string("\1\2\3\4"), 3);
   EXPECT_EQ(parse_npy(view(big), "f").as<std::uint16_t>()[0], 0x0102);
   const string scalar = npy("{'descr':'=i4','fortran_order':False,'shape':()}", string("\7\0\0\0", 4));
@@ -177,12 +181,14 @@ TEST(Npy, RefusesWhatIsWrong) {
   expect_refused({{"empty", "", "is no NPY file"},
                   {"only the magic", "\x93NUMPY", "cut short"},
                   {"unknown version", npy("{}", "", 9), "NPY version 9.0"},
-                  {"header longer than the file", npy("{}", "").substr(0, 8) + "\xff\xff", "declares an NPY header of 65535 bytes"},
+                  {"header longer than the file", npy("{}", "").substr(0, 8) + "\xff\xff",
+                   "declares an NPY header of 65535 bytes"},
                   {"no dictionary", npy("hello", ""), "has no '{'"},
                   {"double key", npy("{'descr':'<f4','descr':'<f4'}", ""), "key 'descr' twice"},
                   {"unknown key", npy("{'colour':'<f4'}", ""), "unknown key 'colour'"},
                   {"missing key", npy("{'descr':'<f4','shape':(1,)}", "abcd"), "lacks one of the keys"},
-                  {"text behind the dictionary", npy("{'descr':'|u1','fortran_order':False,'shape':(1,)} + 1", "a"), "goes on after"},
+                  {"text behind the dictionary", npy("{'descr':'|u1','fortran_order':False,'shape':(1,)} + 1", "a"),
+                   "goes on after"},
                   {"negative extent", with("'<f4'", "(-1,)", ""), "no usable extent"},
                   {"huge extent", with("'<f4'", "(99999999999999999999,)", ""), "no usable extent"},
                   {"overflowing product", with("'<f4'", "(4611686018427387904, 16)", "abcd"), "bytes of values follow"},
@@ -193,12 +199,25 @@ TEST(Npy, RefusesWhatIsWrong) {
                   {"objects, which would be pickle", with("'|O'", "(1,)", "abcd"), "'|O'"},
                   {"bfloat16", with("'<V2'", "(1,)", "ab"), "'<V2'"},
                   {"complex", with("'<c8'", "(1,)", "abcdefgh"), "'<c8'"},
-                  {"too many dimensions", with("'|u1'", "(" + [] { string s; for (int i = 0; i < 70; ++i) s += "1,"; return s; }() + ")", "a"), "more than 64"}},
+                  {"too many dimensions",
+                   with(
+                       "'|u1'",
+                       "(" +
+                           [] {
+                             string s;
+                             for (int i = 0; i < 70; ++i) s += "1,";
+                             return s;
+                           }() +
+                           ")",
+                       "a"),
+                   "more than 64"}},
                  parse_npy);
 }
 
 std::map<string, Literal> some_arrays() {
-  return {{"a", Literal::from<float>({2, 2}, {1, 2, 3, 4})}, {"b/c", Literal::from<std::int64_t>({}, {-7})}, {"empty", Literal::from<float>({0}, {})}};
+  return {{"a", Literal::from<float>({2, 2}, {1, 2, 3, 4})},
+          {"b/c", Literal::from<std::int64_t>({}, {-7})},
+          {"empty", Literal::from<float>({0}, {})}};
 }
 
 TEST(Npz, RoundTrips) {
@@ -241,7 +260,8 @@ TEST(Npz, RefusesWhatIsWrong) {
     return s;
   };
   const std::size_t end = good.size() - 22;
-  const std::size_t directory = static_cast<unsigned char>(good[end + 16]) + 256 * static_cast<unsigned char>(good[end + 17]);
+  const std::size_t directory =
+      static_cast<unsigned char>(good[end + 16]) + 256 * static_cast<unsigned char>(good[end + 17]);
   string renamed = good;
   renamed.replace(renamed.find("b/c.npy", directory), 7, "b/c.txt");
   expect_refused({{"empty", "", "is no NPZ"},
@@ -276,7 +296,8 @@ string safetensors(const string& header, const string& values) {
 
 TEST(Safetensors, RoundTrips) {
   NamedTensors content{some_arrays(), {{"step", "12"}, {"quote", "\"\\\n"}}};
-  for (int i = 0; i <= static_cast<int>(DType::F64); ++i) content.tensors.emplace("t" + std::to_string(i), Literal::full({static_cast<DType>(i), {3}}, 1));
+  for (int i = 0; i <= static_cast<int>(DType::F64); ++i)
+    content.tensors.emplace("t" + std::to_string(i), Literal::full({static_cast<DType>(i), {3}}, 1));
   const Bytes bytes = format_safetensors(content);
   const NamedTensors back = parse_safetensors(bytes, "f");
   ASSERT_EQ(back.tensors.size(), content.tensors.size());
@@ -286,11 +307,16 @@ TEST(Safetensors, RoundTrips) {
   EXPECT_EQ(little_endian<std::uint64_t>(bytes.data()) % 8, 0U);
   // Trailing blanks of the header, an empty file and a scalar are allowed.
   EXPECT_EQ(parse_safetensors(view(safetensors("{}     ", "")), "f").tensors.size(), 0U);
-  EXPECT_EQ(parse_safetensors(view(safetensors(R"({"s":{"dtype":"U8","shape":[],"data_offsets":[0,1]}})", "a")), "f").tensors.at("s").get_integer(0), 'a');
+  EXPECT_EQ(parse_safetensors(view(safetensors(R"({"s":{"dtype":"U8","shape":[],"data_offsets":[0,1]}})", "a")), "f")
+                .tensors.at("s")
+                .get_integer(0),
+            'a');
 }
 
 TEST(Safetensors, RefusesWhatIsWrong) {
-  const auto one = [](const string& entry, const string& values) { return safetensors("{\"t\":" + entry + "}", values); };
+  const auto one = [](const string& entry, const string& values) {
+    return safetensors("{\"t\":" + entry + "}", values);
+  };
   const string good = R"({"dtype":"U8","shape":[2],"data_offsets":[0,2]})";
   string large = safetensors("{}", "");
   large[7] = 1;
@@ -305,7 +331,8 @@ TEST(Safetensors, RefusesWhatIsWrong) {
        {"two documents", safetensors("{}{}", ""), "is not valid JSON"},
        {"double tensor", safetensors("{\"t\":" + good + ",\"t\":" + good + "}", "ab"), "the key 't' is there twice"},
        {"double metadata", safetensors(R"({"__metadata__":{},"__metadata__":{}})", ""), "is there twice"},
-       {"double field", one(R"({"dtype":"U8","dtype":"U8","shape":[2],"data_offsets":[0,2]})", "ab"), "'dtype' of 't' is there twice"},
+       {"double field", one(R"({"dtype":"U8","dtype":"U8","shape":[2],"data_offsets":[0,2]})", "ab"),
+        "'dtype' of 't' is there twice"},
        {"unknown field", one(R"({"dtype":"U8","shape":[2],"data_offsets":[0,2],"x":1})", "ab"), "unknown key 'x'"},
        {"missing field", one(R"({"dtype":"U8","shape":[2]})", "ab"), "lacks one of"},
        {"one offset", one(R"({"dtype":"U8","shape":[2],"data_offsets":[0]})", "ab"), "lacks one of"},
@@ -315,14 +342,19 @@ TEST(Safetensors, RefusesWhatIsWrong) {
        {"deep nesting", safetensors("{\"t\":" + string(1000, '{'), ""), "is not valid JSON"},
        {"negative extent", one(R"({"dtype":"U8","shape":[-2],"data_offsets":[0,2]})", "ab"), "a negative number"},
        {"fractional extent", one(R"({"dtype":"U8","shape":[2.0],"data_offsets":[0,2]})", "ab"), "the number 2.0"},
-       {"extent past 64 bits", one(R"({"dtype":"U8","shape":[99999999999999999999],"data_offsets":[0,2]})", "ab"), "the number"},
-       {"overflowing product", one(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,2]})", "ab"), "the header is damaged"},
+       {"extent past 64 bits", one(R"({"dtype":"U8","shape":[99999999999999999999],"data_offsets":[0,2]})", "ab"),
+        "the number"},
+       {"overflowing product", one(R"({"dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,2]})", "ab"),
+        "the header is damaged"},
        {"shape and offsets disagree", one(R"({"dtype":"F32","shape":[2],"data_offsets":[0,2]})", "ab"), "hold 2 bytes"},
-       {"reversed offsets", one(R"({"dtype":"U8","shape":[2],"data_offsets":[2,0]})", "ab"), "has the data_offsets [2, 0]"},
-       {"incomplete buffer", one(R"({"dtype":"U8","shape":[9],"data_offsets":[0,9]})", "ab"), "but 2 bytes of values follow"},
+       {"reversed offsets", one(R"({"dtype":"U8","shape":[2],"data_offsets":[2,0]})", "ab"),
+        "has the data_offsets [2, 0]"},
+       {"incomplete buffer", one(R"({"dtype":"U8","shape":[9],"data_offsets":[0,9]})", "ab"),
+        "but 2 bytes of values follow"},
        {"trailing bytes", one(good, "abc"), "1 bytes follow the last tensor"},
        {"gap", one(R"({"dtype":"U8","shape":[1],"data_offsets":[1,2]})", "ab"), "begins at 1 and not at 0"},
-       {"overlap", safetensors("{\"a\":" + good + R"(,"t":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})", "abc"), "neither overlap"},
+       {"overlap", safetensors("{\"a\":" + good + R"(,"t":{"dtype":"U8","shape":[2],"data_offsets":[1,3]}})", "abc"),
+        "neither overlap"},
        {"metadata of numbers", safetensors(R"({"__metadata__":{"a":1}})", ""), "stands where it does not belong"}},
       parse_safetensors);
 }
@@ -341,19 +373,22 @@ TEST(Image, PngRoundTripsAndEverythingElseIsRefused) {
   huge[16] = 0x01;  // the width becomes 16,777,217 pixels
   const std::uint32_t sum = static_cast<std::uint32_t>(crc32(0, reinterpret_cast<const Bytef*>(&huge[12]), 17));
   huge.replace(29, 4, big32(sum));
-  expect_refused({{"huge", huge, "PNG picture"},
-                  {"no picture", "hello", "is neither a PNG"},
-                  {"empty", "", "is neither a PNG"},
-                  {"JPEG without content", "\xff\xd8\xff\xe0", "damaged JPEG"},
-                  {"array of another shape", string_of(format_npy(Literal::full({DType::U8, {4}}, 0))), "holds ui8[4]"}},
-                 decode_image);
+  expect_refused(
+      {{"huge", huge, "PNG picture"},
+       {"no picture", "hello", "is neither a PNG"},
+       {"empty", "", "is neither a PNG"},
+       {"JPEG without content", "\xff\xd8\xff\xe0", "damaged JPEG"},
+       {"array of another shape", string_of(format_npy(Literal::full({DType::U8, {4}}, 0))), "holds ui8[4]"}},
+      decode_image);
 }
 
 TEST(Image, ReadsJpeg) {
   // Four by two pixels of the grey value 200, as libjpeg wrote them.
   const string hex =
-      "ffd8ffe000104a46494600010100000100010000ffdb0043000201010101010201010102020202020403020202020504040304060506060605060606"
-      "070908060709070606080b08090a0a0a0a0a06080b0c0b0a0c090a0a0affc0000b080002000401011100ffc400140001000000000000000000000000"
+      "ffd8ffe000104a46494600010100000100010000ffdb00430002010101010102010101020202020204030202020205040403040605060606"
+      "05060606"
+      "070908060709070606080b08090a0a0a0a0a06080b0c0b0a0c090a0a0affc0000b080002000401011100ffc4001400010000000000000000"
+      "00000000"
       "00000009ffc40014100100000000000000000000000000000000ffda0008010100003f00481fffd9";
   string jpeg;
   for (std::size_t i = 0; i < hex.size(); i += 2) jpeg += static_cast<char>(std::stoi(hex.substr(i, 2), nullptr, 16));
@@ -397,9 +432,12 @@ TEST(Dataset, LoadsIdxPairsAndNpz) {
   EXPECT_THROW((void)set.split("valid"), Error);
   EXPECT_THROW((void)set.split("nonsense"), Error);
 
-  const std::map<string, Literal> arrays{{"train_images", Literal::full({DType::U8, {2, 4, 4}}, 7)}, {"train_labels", Literal::from<std::uint8_t>({2, 1}, {0, 1})},
-                                         {"val_images", Literal::full({DType::U8, {1, 4, 4}}, 7)},   {"val_labels", Literal::from<std::uint8_t>({1, 1}, {0})},
-                                         {"test_images", Literal::full({DType::U8, {1, 4, 4}}, 7)},  {"test_labels", Literal::from<std::uint8_t>({1, 1}, {1})}};
+  const std::map<string, Literal> arrays{{"train_images", Literal::full({DType::U8, {2, 4, 4}}, 7)},
+                                         {"train_labels", Literal::from<std::uint8_t>({2, 1}, {0, 1})},
+                                         {"val_images", Literal::full({DType::U8, {1, 4, 4}}, 7)},
+                                         {"val_labels", Literal::from<std::uint8_t>({1, 1}, {0})},
+                                         {"test_images", Literal::full({DType::U8, {1, 4, 4}}, 7)},
+                                         {"test_labels", Literal::from<std::uint8_t>({1, 1}, {1})}};
   Folder other;
   write_npz(other.path / "set.npz", arrays);
   for (const Path& path : {other.path, other.path / "set.npz"}) {
@@ -411,7 +449,8 @@ TEST(Dataset, LoadsIdxPairsAndNpz) {
 }
 
 TEST(Dataset, RefusesWhatIsWrong) {
-  const auto message = [](const Set& set, const std::vector<string>& classes = {}, const std::function<void(const Path&)>& damage = {}) {
+  const auto message = [](const Set& set, const std::vector<string>& classes = {},
+                          const std::function<void(const Path&)>& damage = {}) {
     Folder folder;
     save(set, folder.path);
     if (damage) damage(folder.path);
@@ -419,15 +458,18 @@ TEST(Dataset, RefusesWhatIsWrong) {
   };
   const auto expect = [](const string& text, const string& part) { EXPECT_NE(text.find(part), string::npos) << text; };
   EXPECT_EQ(message({}), "no error");
-  expect(message({.train_labels = idx(8, {3}, "\1\1\11")}, {"a", "b", "c"}), "train-labels-idx1-ubyte.gz: the label at index 2 is 9, but there are 3 classes");
+  expect(message({.train_labels = idx(8, {3}, "\1\1\11")}, {"a", "b", "c"}),
+         "train-labels-idx1-ubyte.gz: the label at index 2 is 9, but there are 3 classes");
   expect(message({.test_labels = idx(8, {1}, "\7")}), "t10k-labels-idx1-ubyte: the label at index 0 is 7");
   expect(message({.train_labels = idx(9, {3}, "\1\xff\1")}), "the label at index 1 is -1");
   expect(message({.train_labels = idx(8, {2}, "\1\1")}), "has 2 labels for the 3 pictures");
   expect(message({.train_images = idx(8, {3}, "abc")}), "holds ui8[3]");
   expect(message({.train_images = idx(8, {0, 2, 2}, ""), .train_labels = idx(8, {0}, "")}), "holds no pictures");
   expect(message({.test_images = idx(8, {1, 1, 4}, "abcd")}), "pictures of another size");
-  expect(message({}, {}, [](const Path& p) { std::filesystem::remove(p / "t10k-labels-idx1-ubyte"); }), "t10k-labels-idx1-ubyte: is missing");
-  expect(message({}, {}, [](const Path& p) { std::filesystem::remove(p / "train-images-idx3-ubyte"); }), "train-images-idx3-ubyte: is missing");
+  expect(message({}, {}, [](const Path& p) { std::filesystem::remove(p / "t10k-labels-idx1-ubyte"); }),
+         "t10k-labels-idx1-ubyte: is missing");
+  expect(message({}, {}, [](const Path& p) { std::filesystem::remove(p / "train-images-idx3-ubyte"); }),
+         "train-images-idx3-ubyte: is missing");
   Folder empty;
   expect(failure([&] { (void)load_images(empty.path); }), "give the folder of a data set with --data");
   expect(failure([&] { (void)load_images(empty.path / "nowhere"); }), "dataset-fashion-mnist");
@@ -452,14 +494,17 @@ TEST(Files, AreWrittenWholeOrNotAtAll) {
   write_file(folder.path / "a", "first");
   write_file(folder.path / "a", "second");
   EXPECT_EQ(read_text(folder.path / "a"), "second");
-  EXPECT_NE(failure([&] { write_file(folder.path / "no" / "a", "x"); }).find("cannot be written: No such file"), string::npos);
+  EXPECT_NE(failure([&] { write_file(folder.path / "no" / "a", "x"); }).find("cannot be written: No such file"),
+            string::npos);
   // A limit on the size of files stands for a full disk: the old content stays, and nothing else is left behind.
   rlimit old{};
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &old), 0);
   const rlimit small{100, old.rlim_max};
   std::signal(SIGXFSZ, SIG_IGN);
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  EXPECT_NE(failure([&] { write_file(folder.path / "a", string(1000, 'x')); }).find("cannot be written: File too large"), string::npos);
+  EXPECT_NE(
+      failure([&] { write_file(folder.path / "a", string(1000, 'x')); }).find("cannot be written: File too large"),
+      string::npos);
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &old), 0);
   EXPECT_EQ(read_text(folder.path / "a"), "second");
   EXPECT_NE(failure([&] { (void)read_file(folder.path); }).find("is a folder"), string::npos);
@@ -479,7 +524,8 @@ TEST(Fuzz, RandomDamageNeverEscapesAsAnythingButAnError) {
       {string_of(format_npy(Literal::from<float>({2, 2}, {1, 2, 3, 4}))), [](ByteView b) { (void)parse_npy(b, "f"); }},
       {string_of(format_npz(some_arrays())), [](ByteView b) { (void)parse_npz(b, "f"); }},
       {string_of(format_safetensors(tensors)), [](ByteView b) { (void)parse_safetensors(b, "f"); }},
-      {string_of(encode_png(Literal::full({DType::U8, {4, 4, 1}}, 9))), [](ByteView b) { (void)decode_image(b, "f"); }}};
+      {string_of(encode_png(Literal::full({DType::U8, {4, 4, 1}}, 9))),
+       [](ByteView b) { (void)decode_image(b, "f"); }}};
   for (const auto& [good, parse] : readers) {
     for (int round = 0; round < 2000; ++round) {
       string bytes = good;

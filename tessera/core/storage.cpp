@@ -65,7 +65,7 @@ class HostPool {
 
  private:
   static void* allocate(std::size_t size) {
-    if (size < kHugePage) return std::aligned_alloc(64, size);
+    if (size < kHugePage) return std::aligned_alloc(64, (size + 63) / 64 * 64);
     if (size > std::size_t{1} << 62) return nullptr;
     void* block = std::aligned_alloc(kHugePage, (size + kHugePage - 1) / kHugePage * kHugePage);
     if (block != nullptr) madvise(block, size, MADV_HUGEPAGE);

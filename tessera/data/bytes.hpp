@@ -26,7 +26,8 @@ T big_endian(const std::byte* from) {
 /// Appends `value` to a container of bytes, lowest byte first.
 template <std::unsigned_integral T, class Container>
 void append_little_endian(Container& to, T value) {
-  for (std::size_t i = 0; i < sizeof(T); ++i) to.push_back(static_cast<typename Container::value_type>((value >> (8 * i)) & 0xff));
+  for (std::size_t i = 0; i < sizeof(T); ++i)
+    to.push_back(static_cast<typename Container::value_type>((value >> (8 * i)) & 0xff));
 }
 
 /// Reverses the bytes of each item of `size` bytes.

@@ -1,6 +1,7 @@
 // Labelled pictures in splits, loaded from the files that data sets come in:
-//   a folder of IDX pairs, plain or .gz, as MNIST and Fashion-MNIST are (train-images-idx3-ubyte, t10k-labels-idx1-ubyte, ...), or
-//   an NPZ archive (or a folder with one) with train_images, train_labels, val_images, ..., as MedMNIST is.
+//   a folder of IDX pairs, plain or .gz, as MNIST and Fashion-MNIST are (train-images-idx3-ubyte,
+//   t10k-labels-idx1-ubyte, ...), or an NPZ archive (or a folder with one) with train_images, train_labels, val_images,
+//   ..., as MedMNIST is.
 // Used by train/loop.cpp. The values of every file are checked here, once.
 #pragma once
 

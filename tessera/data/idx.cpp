@@ -62,8 +62,9 @@ Literal parse_idx(ByteView bytes, const std::string& file) {
     }
   }();
   if (!dtype)
-    bad_file(file, fmt::format("is no IDX file: it begins with 0x{:08x}; images begin with 0x00000803, labels with 0x00000801",
-                               big_endian<std::uint32_t>(magic.data())));
+    bad_file(file, fmt::format(
+                       "is no IDX file: it begins with 0x{:08x}; images begin with 0x00000803, labels with 0x00000801",
+                       big_endian<std::uint32_t>(magic.data())));
   TensorType type{*dtype, {}};
   std::uint64_t size = size_of(*dtype);
   for (auto rank = static_cast<unsigned>(magic[3]); rank > 0; --rank) {
@@ -72,15 +73,19 @@ Literal parse_idx(ByteView bytes, const std::string& file) {
     const auto value = big_endian<std::uint32_t>(extent.data());
     type.shape.push_back(value);
     if (__builtin_mul_overflow(size, std::uint64_t{value}, &size) || size > std::uint64_t{1} << 62)
-      bad_file(file, "declares the extents " + to_string(type.shape) + ", more than memory can hold; the header is damaged");
+      bad_file(file,
+               "declares the extents " + to_string(type.shape) + ", more than memory can hold; the header is damaged");
   }
   if (size > source.most())
-    bad_file(file, fmt::format("declares {} ({} bytes), but at most {} bytes follow; the file is cut short or its header damaged",
-                               to_string(type), size, source.most()));
+    bad_file(
+        file,
+        fmt::format("declares {} ({} bytes), but at most {} bytes follow; the file is cut short or its header damaged",
+                    to_string(type), size, source.most()));
   Literal literal(type);
   source.read({literal.data(), literal.bytes()}, "values");
   if (!source.at_end())
-    bad_file(file, fmt::format("goes on after the {} bytes of {} that its header declares; the header is damaged", size, to_string(type)));
+    bad_file(file, fmt::format("goes on after the {} bytes of {} that its header declares; the header is damaged", size,
+                               to_string(type)));
   if (std::endian::native == std::endian::little) reverse_items(literal.data(), literal.bytes(), size_of(*dtype));
   return literal;
 }

@@ -2,14 +2,13 @@
 #include "tessera/data/image.hpp"
 
 #include <fmt/format.h>
+#include <jpeglib.h>
 #include <png.h>
 
+#include <cmath>
 #include <csetjmp>
 #include <cstdio>
-#include <cmath>
 #include <cstring>
-
-#include <jpeglib.h>
 
 #include "tessera/core/error.hpp"
 #include "tessera/data/npy.hpp"
@@ -19,8 +18,9 @@ namespace {
 
 Literal make_image(std::uint64_t height, std::uint64_t width, std::int64_t channels, const std::string& file) {
   if (height == 0 || width == 0 || height > kMaxImageSide || width > kMaxImageSide || height * width > kMaxImagePixels)
-    bad_file(file, fmt::format("is a picture of {} x {} pixels; at most {} on a side and {} together are read: make it smaller", width, height,
-                               kMaxImageSide, kMaxImagePixels));
+    bad_file(file, fmt::format(
+                       "is a picture of {} x {} pixels; at most {} on a side and {} together are read: make it smaller",
+                       width, height, kMaxImageSide, kMaxImagePixels));
   return Literal({DType::U8, {static_cast<std::int64_t>(height), static_cast<std::int64_t>(width), channels}});
 }
 
@@ -112,8 +112,10 @@ Literal decode_image(ByteView bytes, const std::string& file) {
     Shape shape = array.shape();
     if (shape.size() == 2) shape.push_back(1);
     if (array.dtype() != DType::U8 || shape.size() != 3 || (shape[2] != 1 && shape[2] != 3))
-      bad_file(file, "holds " + to_string(array.type()) + "; a picture is ui8 [height, width], [height, width, 1] or [height, width, 3]");
-    Literal pixels = make_image(static_cast<std::uint64_t>(shape[0]), static_cast<std::uint64_t>(shape[1]), shape[2], file);
+      bad_file(file, "holds " + to_string(array.type()) +
+                         "; a picture is ui8 [height, width], [height, width, 1] or [height, width, 3]");
+    Literal pixels =
+        make_image(static_cast<std::uint64_t>(shape[0]), static_cast<std::uint64_t>(shape[1]), shape[2], file);
     std::memcpy(pixels.data(), array.data(), array.bytes());
     return pixels;
   }
@@ -125,7 +127,8 @@ Literal read_image(const Path& path) { return decode_image(read_file(path, std::
 Bytes encode_png(const Literal& image) {
   const Shape& shape = image.shape();
   if (image.dtype() != DType::U8 || shape.size() != 3 || (shape[2] != 1 && shape[2] != 3) || image.size() == 0)
-    throw Error(ErrorKind::Usage, "a PNG picture is made of ui8 [height, width, 1 or 3]; this is " + to_string(image.type()));
+    throw Error(ErrorKind::Usage,
+                "a PNG picture is made of ui8 [height, width, 1 or 3]; this is " + to_string(image.type()));
   png_image png{};
   png.version = PNG_IMAGE_VERSION;
   png.height = static_cast<png_uint_32>(shape[0]);
@@ -150,7 +153,8 @@ Literal fit_image(const Literal& image, std::int64_t height, std::int64_t width,
   };
   Literal result({DType::U8, {height, width, channels}});
   const auto to = result.as<std::uint8_t>();
-  const double step_y = static_cast<double>(h) / static_cast<double>(height), step_x = static_cast<double>(w) / static_cast<double>(width);
+  const double step_y = static_cast<double>(h) / static_cast<double>(height),
+               step_x = static_cast<double>(w) / static_cast<double>(width);
   // Each new pixel averages the old ones that its area covers, weighted by how much of them it covers.
   std::size_t at = 0;
   for (std::int64_t y = 0; y < height; ++y) {
@@ -162,7 +166,8 @@ Literal fit_image(const Literal& image, std::int64_t height, std::int64_t width,
         for (auto v = static_cast<std::int64_t>(top); v < h && static_cast<double>(v) < bottom; ++v) {
           const double tall = std::min(bottom, static_cast<double>(v + 1)) - std::max(top, static_cast<double>(v));
           for (auto u = static_cast<std::int64_t>(left); u < w && static_cast<double>(u) < right; ++u) {
-            const double weight = tall * (std::min(right, static_cast<double>(u + 1)) - std::max(left, static_cast<double>(u)));
+            const double weight =
+                tall * (std::min(right, static_cast<double>(u + 1)) - std::max(left, static_cast<double>(u)));
             sum += weight * sample(v, u, channel);
             area += weight;
           }

@@ -22,7 +22,8 @@ struct Header {
   Shape shape;
 };
 
-/// Reads exactly the dictionary that NumPy writes: three keys in any order, a string, a truth value, a tuple of integers.
+/// Reads exactly the dictionary that NumPy writes: three keys in any order, a string, a truth value, a tuple of
+/// integers.
 class HeaderParser {
  public:
   HeaderParser(std::string_view text, const std::string& file) : text_(text), file_(file) {}
@@ -141,7 +142,8 @@ std::optional<DType> dtype_of_code(std::string_view code) {
 
 std::string code_of(DType dtype) {
   if (dtype == DType::BF16)
-    throw Error(ErrorKind::Unsupported, "NPY files cannot hold bf16 values; convert them to f32 first, or use safetensors");
+    throw Error(ErrorKind::Unsupported,
+                "NPY files cannot hold bf16 values; convert them to f32 first, or use safetensors");
   if (dtype == DType::Bool) return "|b1";
   const char kind = is_float(dtype) ? 'f' : is_signed_integer(dtype) ? 'i' : 'u';
   const std::size_t size = size_of(dtype);
@@ -173,12 +175,15 @@ Literal parse_npy(ByteView bytes, const std::string& file) {
   if (bytes.size() < 10) bad_file(file, "is cut short inside the NPY header");
   const auto version = static_cast<unsigned>(bytes[6]);
   if (version < 1 || version > 3 || bytes[7] != std::byte{0})
-    bad_file(file, fmt::format("has NPY version {}.{}; versions 1.0, 2.0 and 3.0 are read", version, static_cast<unsigned>(bytes[7])));
+    bad_file(file, fmt::format("has NPY version {}.{}; versions 1.0, 2.0 and 3.0 are read", version,
+                               static_cast<unsigned>(bytes[7])));
   const std::size_t start = version == 1 ? 10 : 12;
   if (bytes.size() < start) bad_file(file, "is cut short inside the NPY header");
-  const std::size_t length = version == 1 ? little_endian<std::uint16_t>(&bytes[8]) : little_endian<std::uint32_t>(&bytes[8]);
+  const std::size_t length =
+      version == 1 ? little_endian<std::uint16_t>(&bytes[8]) : little_endian<std::uint32_t>(&bytes[8]);
   if (length > kMaxHeader || length > bytes.size() - start)
-    bad_file(file, fmt::format("declares an NPY header of {} bytes, but {} bytes follow; the file is cut short", length, bytes.size() - start));
+    bad_file(file, fmt::format("declares an NPY header of {} bytes, but {} bytes follow; the file is cut short", length,
+                               bytes.size() - start));
   const Header header = HeaderParser(text(bytes.subspan(start, length)), file).parse();
 
   const std::string_view descr = header.descr;
@@ -186,21 +191,27 @@ Literal parse_npy(ByteView bytes, const std::string& file) {
   const bool ordered = order == '<' || order == '>' || order == '|' || order == '=';
   const std::optional<DType> dtype = ordered ? dtype_of_code(descr.substr(1)) : std::nullopt;
   if (!dtype)
-    throw Error(ErrorKind::Unsupported, fmt::format("{}: holds the NumPy type '{}'; bool, integers and f2, f4, f8 are read: convert with "
-                                                    "astype and save again", file, descr));
+    throw Error(ErrorKind::Unsupported,
+                fmt::format("{}: holds the NumPy type '{}'; bool, integers and f2, f4, f8 are read: convert with "
+                            "astype and save again",
+                            file, descr));
 
   const ByteView values = bytes.subspan(start + length);
   std::uint64_t size = size_of(*dtype);
   bool fits = true;
-  for (const std::int64_t extent : header.shape) fits = fits && !__builtin_mul_overflow(size, static_cast<std::uint64_t>(extent), &size);
+  for (const std::int64_t extent : header.shape)
+    fits = fits && !__builtin_mul_overflow(size, static_cast<std::uint64_t>(extent), &size);
   if (!fits || size != values.size())
-    bad_file(file, fmt::format("declares {}{}, but {} bytes of values follow; the file is {}", to_string(TensorType{*dtype, header.shape}),
+    bad_file(file, fmt::format("declares {}{}, but {} bytes of values follow; the file is {}",
+                               to_string(TensorType{*dtype, header.shape}),
                                fits ? fmt::format(" ({} bytes)", size) : "", values.size(),
                                fits && size < values.size() ? "followed by something else" : "cut short or damaged"));
   Literal literal(TensorType{*dtype, header.shape});
   if (size == 0) return literal;
-  if (header.fortran && header.shape.size() > 1) from_fortran(header.shape, size_of(*dtype), values.data(), literal.data());
-  else std::memcpy(literal.data(), values.data(), size);
+  if (header.fortran && header.shape.size() > 1)
+    from_fortran(header.shape, size_of(*dtype), values.data(), literal.data());
+  else
+    std::memcpy(literal.data(), values.data(), size);
   const bool big = order == '>';
   if (big == (std::endian::native == std::endian::little)) reverse_items(literal.data(), size, size_of(*dtype));
   if (*dtype == DType::Bool) {
@@ -216,7 +227,8 @@ Bytes format_npy(const Literal& literal) {
   std::string shape;
   for (const std::int64_t extent : literal.shape()) shape += fmt::format("{}, ", extent);
   if (shape.size() > 2) shape.resize(shape.size() - (literal.shape().size() > 1 ? 2 : 1));
-  std::string header = fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", code_of(literal.dtype()), shape);
+  std::string header =
+      fmt::format("{{'descr': '{}', 'fortran_order': False, 'shape': ({}), }}", code_of(literal.dtype()), shape);
   while ((10 + header.size() + 1) % 64 != 0) header += ' ';
   header += '\n';
   std::string head = "\x93NUMPY";

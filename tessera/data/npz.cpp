@@ -25,11 +25,13 @@ struct Member {
 };
 
 std::uint32_t checksum_of(ByteView bytes) {
-  return static_cast<std::uint32_t>(crc32_z(crc32_z(0, nullptr, 0), reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+  return static_cast<std::uint32_t>(
+      crc32_z(crc32_z(0, nullptr, 0), reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
 }
 
 std::size_t find_end(ByteView bytes, const std::string& file) {
-  if (bytes.size() < kEndSize || little_endian<std::uint16_t>(bytes.data()) != 0x4b50) bad_file(file, "is no NPZ (zip) archive");
+  if (bytes.size() < kEndSize || little_endian<std::uint16_t>(bytes.data()) != 0x4b50)
+    bad_file(file, "is no NPZ (zip) archive");
   const std::size_t last = bytes.size() - kEndSize;
   for (std::size_t back = 0; back <= std::min<std::size_t>(last, 0xffff); ++back) {
     const std::byte* at = &bytes[last - back];
@@ -42,19 +44,26 @@ std::vector<Member> read_directory(ByteView bytes, const std::string& file) {
   const std::size_t end = find_end(bytes, file);
   const std::byte* record = &bytes[end];
   const auto count = little_endian<std::uint16_t>(record + 10);
-  const std::uint64_t size = little_endian<std::uint32_t>(record + 12), offset = little_endian<std::uint32_t>(record + 16);
+  const std::uint64_t size = little_endian<std::uint32_t>(record + 12),
+                      offset = little_endian<std::uint32_t>(record + 16);
   if (count == 0xffff || size == 0xffffffff || offset == 0xffffffff)
-    throw Error(ErrorKind::Unsupported, file + ": is a zip archive of more than 4 GiB or 65,534 members, which is not read; save its arrays as NPY files");
+    throw Error(
+        ErrorKind::Unsupported,
+        file +
+            ": is a zip archive of more than 4 GiB or 65,534 members, which is not read; save its arrays as NPY files");
   if (offset + size != end)
-    bad_file(file, fmt::format("declares a directory of {} bytes at {}, but it must end at {}; the archive is damaged", size, offset, end));
+    bad_file(file, fmt::format("declares a directory of {} bytes at {}, but it must end at {}; the archive is damaged",
+                               size, offset, end));
   std::vector<Member> members;
   std::size_t at = offset;
   for (unsigned i = 0; i < count; ++i) {
     if (end - at < kCentralSize || little_endian<std::uint32_t>(&bytes[at]) != kCentral)
-      bad_file(file, fmt::format("the directory has {} entries and not the {} it declares; the archive is damaged", i, count));
+      bad_file(file, fmt::format("the directory has {} entries and not the {} it declares; the archive is damaged", i,
+                                 count));
     const std::byte* entry = &bytes[at];
     const std::size_t name = little_endian<std::uint16_t>(entry + 28);
-    const std::size_t more = std::size_t{little_endian<std::uint16_t>(entry + 30)} + little_endian<std::uint16_t>(entry + 32);
+    const std::size_t more =
+        std::size_t{little_endian<std::uint16_t>(entry + 30)} + little_endian<std::uint16_t>(entry + 32);
     if (end - at - kCentralSize < name + more) bad_file(file, "the directory is cut short; the archive is damaged");
     members.push_back({.name = std::string(text(bytes.subspan(at + kCentralSize, name))),
                        .flags = little_endian<std::uint16_t>(entry + 8),
@@ -74,19 +83,24 @@ ByteView packed_bytes(ByteView bytes, const Member& m, std::uint64_t limit, cons
   if (limit < kLocalSize || m.offset > limit - kLocalSize || little_endian<std::uint32_t>(&bytes[m.offset]) != kLocal)
     bad_file(where, "has no header at the place that the directory names; the archive is damaged");
   const std::byte* local = &bytes[m.offset];
-  const std::uint64_t begin = m.offset + kLocalSize + little_endian<std::uint16_t>(local + 26) + little_endian<std::uint16_t>(local + 28);
+  const std::uint64_t begin =
+      m.offset + kLocalSize + little_endian<std::uint16_t>(local + 26) + little_endian<std::uint16_t>(local + 28);
   if (begin > limit || m.packed > limit - begin)
-    bad_file(where, fmt::format("declares {} bytes, more than the archive has there; the archive is damaged", m.packed));
+    bad_file(where,
+             fmt::format("declares {} bytes, more than the archive has there; the archive is damaged", m.packed));
   return bytes.subspan(begin, m.packed);
 }
 
 Literal read_member(ByteView packed, const Member& m, const std::string& where) {
-  if ((m.flags & 1) != 0) throw Error(ErrorKind::Unsupported, where + ": is encrypted, which is not read; save it without a password");
+  if ((m.flags & 1) != 0)
+    throw Error(ErrorKind::Unsupported, where + ": is encrypted, which is not read; save it without a password");
   ByteView content = packed;
   Bytes unpacked;
   if (m.method == 8) {
     if (m.unpacked > m.packed * kMaxInflation)
-      bad_file(where, fmt::format("declares {} bytes, more than its {} compressed bytes can hold; the archive is damaged", m.unpacked, m.packed));
+      bad_file(where,
+               fmt::format("declares {} bytes, more than its {} compressed bytes can hold; the archive is damaged",
+                           m.unpacked, m.packed));
     unpacked.resize(m.unpacked);
     Inflater inflater(packed, Inflater::Format::Deflate, where);
     const std::size_t got = inflater.read(unpacked);
@@ -95,27 +109,31 @@ Literal read_member(ByteView packed, const Member& m, const std::string& where) 
                                   got < unpacked.size() ? "less" : "more", m.unpacked));
     content = unpacked;
   } else if (m.method != 0) {
-    throw Error(ErrorKind::Unsupported, fmt::format("{}: is packed by method {}; stored (0) and deflated (8) members are read", where, m.method));
+    throw Error(
+        ErrorKind::Unsupported,
+        fmt::format("{}: is packed by method {}; stored (0) and deflated (8) members are read", where, m.method));
   } else if (m.packed != m.unpacked) {
-    bad_file(where, fmt::format("is stored, but declares {} bytes packed and {} unpacked; the archive is damaged", m.packed, m.unpacked));
+    bad_file(where, fmt::format("is stored, but declares {} bytes packed and {} unpacked; the archive is damaged",
+                                m.packed, m.unpacked));
   }
   if (checksum_of(content) != m.checksum) bad_file(where, "does not match its checksum; the archive is damaged");
   return parse_npy(content, where);
 }
 
-void append_header(Bytes& to, bool central, const std::string& name, const Bytes& content, std::uint32_t checksum, std::uint32_t offset) {
+void append_header(Bytes& to, bool central, const std::string& name, const Bytes& content, std::uint32_t checksum,
+                   std::uint32_t offset) {
   const auto put16 = [&](std::size_t v) { append_little_endian(to, static_cast<std::uint16_t>(v)); };
   const auto put32 = [&](std::size_t v) { append_little_endian(to, static_cast<std::uint32_t>(v)); };
   put32(central ? kCentral : kLocal);
-  if (central) put16(20);         // version made by
-  put16(20);                      // version needed
-  put16(0x0800);                  // flags: the name is UTF-8
-  put16(0);                       // stored
-  put16(0), put16(0x21);          // time and date: 1980-01-01, so that equal arrays give equal files
+  if (central) put16(20);  // version made by
+  put16(20);               // version needed
+  put16(0x0800);           // flags: the name is UTF-8
+  put16(0);                // stored
+  put16(0), put16(0x21);   // time and date: 1980-01-01, so that equal arrays give equal files
   put32(checksum);
   put32(content.size()), put32(content.size());
   put16(name.size());
-  put16(0);                       // no extra field
+  put16(0);  // no extra field
   if (central) {
     put16(0), put16(0), put16(0);  // comment, disk, attributes
     put32(0);
@@ -153,8 +171,10 @@ Bytes format_npz(const std::map<std::string, Literal>& arrays) {
     const std::string name = key + ".npy";
     const Bytes content = format_npy(literal);
     constexpr std::uint64_t limit = std::numeric_limits<std::uint32_t>::max();
-    if (name.size() > 0xffff || arrays.size() >= 0xffff || result.size() + name.size() + content.size() + kLocalSize >= limit)
-      throw Error(ErrorKind::Unsupported, "NPZ files of more than 4 GiB are not written; write safetensors, or one NPY file for each array");
+    if (name.size() > 0xffff || arrays.size() >= 0xffff ||
+        result.size() + name.size() + content.size() + kLocalSize >= limit)
+      throw Error(ErrorKind::Unsupported,
+                  "NPZ files of more than 4 GiB are not written; write safetensors, or one NPY file for each array");
     const std::uint32_t checksum = checksum_of(content);
     append_header(directory, true, name, content, checksum, static_cast<std::uint32_t>(result.size()));
     append_header(result, false, name, content, checksum, 0);
@@ -172,6 +192,8 @@ Bytes format_npz(const std::map<std::string, Literal>& arrays) {
   return result;
 }
 
-void write_npz(const Path& path, const std::map<std::string, Literal>& arrays) { write_file(path, {format_npz(arrays)}); }
+void write_npz(const Path& path, const std::map<std::string, Literal>& arrays) {
+  write_file(path, {format_npz(arrays)});
+}
 
 }  // namespace tessera::data

@@ -60,7 +60,8 @@ class HeaderReader final : public json::json_sax_t {
     if (!in_array_) unexpected("a number");
     if (field_ == "shape") {
       if (value > std::uint64_t{1} << 62) fail(fmt::format("the tensor '{}' has the extent {}", name_, value));
-      if (entry_->shape->size() == kMaxRank) fail(fmt::format("the tensor '{}' has more than {} dimensions", name_, kMaxRank));
+      if (entry_->shape->size() == kMaxRank)
+        fail(fmt::format("the tensor '{}' has more than {} dimensions", name_, kMaxRank));
       entry_->shape->push_back(static_cast<std::int64_t>(value));
     } else {
       if (entry_->offsets->size() == 2) fail(fmt::format("the tensor '{}' has more than two data_offsets", name_));
@@ -78,7 +79,8 @@ class HeaderReader final : public json::json_sax_t {
       if (text == value) entry_->dtype = dtype;
     }
     if (!entry_->dtype)
-      throw Error(ErrorKind::Unsupported, fmt::format("{}: the tensor '{}' has the type '{}', which is not supported", file_, name_, value));
+      throw Error(ErrorKind::Unsupported,
+                  fmt::format("{}: the tensor '{}' has the type '{}', which is not supported", file_, name_, value));
     return true;
   }
   bool start_object(std::size_t) override {
@@ -95,7 +97,7 @@ class HeaderReader final : public json::json_sax_t {
       return true;
     }
     field_ = value;
-    const bool fresh = in_metadata_            ? !metadata.contains(value)
+    const bool fresh = in_metadata_              ? !metadata.contains(value)
                        : value == "dtype"        ? !entry_->dtype
                        : value == "shape"        ? !entry_->shape
                        : value == "data_offsets" ? !entry_->offsets
@@ -104,15 +106,18 @@ class HeaderReader final : public json::json_sax_t {
     return true;
   }
   bool end_object() override {
-    if (--depth_ == 1 && !in_metadata_ && (!entry_->dtype || !entry_->shape || !entry_->offsets || entry_->offsets->size() != 2))
+    if (--depth_ == 1 && !in_metadata_ &&
+        (!entry_->dtype || !entry_->shape || !entry_->offsets || entry_->offsets->size() != 2))
       fail(fmt::format("the tensor '{}' lacks one of dtype, shape, data_offsets (two of them)", name_));
     return true;
   }
   bool start_array(std::size_t) override {
     if (depth_ != 2 || in_array_ || in_metadata_ || field_ == "dtype") unexpected("a list");
     in_array_ = true;
-    if (field_ == "shape") entry_->shape.emplace();
-    else entry_->offsets.emplace();
+    if (field_ == "shape")
+      entry_->shape.emplace();
+    else
+      entry_->offsets.emplace();
     return true;
   }
   bool end_array() override {
@@ -150,19 +155,24 @@ void check_layout(const std::map<std::string, Entry>& entries, std::uint64_t siz
     std::uint64_t bytes = size_of(*entry.dtype);
     bool fits = begin <= end && end <= size;
     if (!fits)
-      bad_file(file, fmt::format("the tensor '{}' has the data_offsets [{}, {}], but {} bytes of values follow the header; the file is cut short or damaged",
+      bad_file(file, fmt::format("the tensor '{}' has the data_offsets [{}, {}], but {} bytes of values follow the "
+                                 "header; the file is cut short or damaged",
                                  name, begin, end, size));
-    for (const std::int64_t extent : *entry.shape) fits = fits && !__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes);
+    for (const std::int64_t extent : *entry.shape)
+      fits = fits && !__builtin_mul_overflow(bytes, static_cast<std::uint64_t>(extent), &bytes);
     if (!fits || bytes != end - begin)
-      bad_file(file, fmt::format("the tensor '{}' is {}, but its data_offsets [{}, {}] hold {} bytes; the header is damaged", name,
-                                 to_string(TensorType{*entry.dtype, *entry.shape}), begin, end, end - begin));
+      bad_file(file,
+               fmt::format("the tensor '{}' is {}, but its data_offsets [{}, {}] hold {} bytes; the header is damaged",
+                           name, to_string(TensorType{*entry.dtype, *entry.shape}), begin, end, end - begin));
     ranges.push_back({begin, end, &name});
   }
-  std::sort(ranges.begin(), ranges.end(), [](const Range& a, const Range& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
+  std::sort(ranges.begin(), ranges.end(),
+            [](const Range& a, const Range& b) { return std::pair(a.begin, a.end) < std::pair(b.begin, b.end); });
   std::uint64_t at = 0;
   for (const Range& range : ranges) {
     if (range.begin != at)
-      bad_file(file, fmt::format("the tensor '{}' begins at {} and not at {}: tensors must neither overlap nor leave gaps; the header is damaged",
+      bad_file(file, fmt::format("the tensor '{}' begins at {} and not at {}: tensors must neither overlap nor leave "
+                                 "gaps; the header is damaged",
                                  *range.name, range.begin, at));
     at = range.end;
   }
@@ -174,9 +184,12 @@ void check_layout(const std::map<std::string, Entry>& entries, std::uint64_t siz
 NamedTensors parse_safetensors(ByteView bytes, const std::string& file) {
   if (bytes.size() < 8) bad_file(file, fmt::format("has {} bytes; a safetensors file has at least 8", bytes.size()));
   const auto length = little_endian<std::uint64_t>(bytes.data());
-  if (length > kMaxHeader) bad_file(file, fmt::format("declares a header of {} bytes; at most {} are allowed: this is no safetensors file", length, kMaxHeader));
+  if (length > kMaxHeader)
+    bad_file(file, fmt::format("declares a header of {} bytes; at most {} are allowed: this is no safetensors file",
+                               length, kMaxHeader));
   if (length > bytes.size() - 8)
-    bad_file(file, fmt::format("declares a header of {} bytes, but {} follow; the file is cut short", length, bytes.size() - 8));
+    bad_file(file, fmt::format("declares a header of {} bytes, but {} follow; the file is cut short", length,
+                               bytes.size() - 8));
   const std::string_view header = text(bytes.subspan(8, length));
   if (!header.starts_with('{')) bad_file(file, "the safetensors header does not begin with '{'");
   HeaderReader reader(file);
@@ -189,7 +202,8 @@ NamedTensors parse_safetensors(ByteView bytes, const std::string& file) {
     Literal literal(TensorType{*entry.dtype, *entry.shape});
     if (literal.bytes() > 0) std::memcpy(literal.data(), &values[(*entry.offsets)[0]], literal.bytes());
     if (literal.dtype() == DType::Bool) {
-      for (std::size_t i = 0; i < literal.bytes(); ++i) literal.data()[i] = std::byte{literal.data()[i] != std::byte{0}};
+      for (std::size_t i = 0; i < literal.bytes(); ++i)
+        literal.data()[i] = std::byte{literal.data()[i] != std::byte{0}};
     }
     result.tensors.emplace(name, std::move(literal));
   }
@@ -204,7 +218,8 @@ Bytes format_safetensors(const NamedTensors& content) {
   if (!content.metadata.empty()) header["__metadata__"] = content.metadata;
   std::uint64_t size = 0;
   for (const auto& [name, literal] : content.tensors) {
-    if (name == "__metadata__") throw Error(ErrorKind::Usage, "a tensor cannot be named __metadata__ in a safetensors file");
+    if (name == "__metadata__")
+      throw Error(ErrorKind::Usage, "a tensor cannot be named __metadata__ in a safetensors file");
     std::string_view type;
     for (const auto& [text, dtype] : kTypes) {
       if (dtype == literal.dtype()) type = text;
@@ -218,10 +233,13 @@ Bytes format_safetensors(const NamedTensors& content) {
   bytes.reserve(8 + head.size() + size);
   append_little_endian(bytes, static_cast<std::uint64_t>(head.size()));
   for (const std::byte b : view(head)) bytes.push_back(b);
-  for (const auto& [name, literal] : content.tensors) bytes.insert(bytes.end(), literal.data(), literal.data() + literal.bytes());
+  for (const auto& [name, literal] : content.tensors)
+    bytes.insert(bytes.end(), literal.data(), literal.data() + literal.bytes());
   return bytes;
 }
 
-void write_safetensors(const Path& path, const NamedTensors& content) { write_file(path, {format_safetensors(content)}); }
+void write_safetensors(const Path& path, const NamedTensors& content) {
+  write_file(path, {format_safetensors(content)});
+}
 
 }  // namespace tessera::data
