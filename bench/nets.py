@@ -1,0 +1,98 @@
+"""The nets of `tessera bench`, as data: what the peers build, and what a training step costs at the least."""
+
+from dataclasses import dataclass
+from math import prod
+
+
+@dataclass
+class Conv:
+    """A convolution, its ReLU and a 2x2 max-pool."""
+
+    features: int
+    window: int
+    padding: str  # same or valid
+
+    def conv_size(self, size):
+        lost = 0 if self.padding == "same" else self.window - 1
+        return (size[0] - lost, size[1] - lost, self.features)
+
+    def result(self, size):
+        height, width, features = self.conv_size(size)
+        return (height // 2, width // 2, features)
+
+    def weights(self, size):
+        return (self.window, self.window, size[2], self.features)
+
+    def products(self, size):
+        return prod(self.conv_size(size)[:2]) * prod(self.weights(size))
+
+
+@dataclass
+class Flatten:
+    def result(self, size):
+        return (prod(size),)
+
+    def weights(self, size):
+        return ()
+
+    def products(self, size):
+        return 0
+
+
+@dataclass
+class Dense:
+    features: int
+    relu: bool = True
+
+    def result(self, size):
+        return (self.features,)
+
+    def weights(self, size):
+        return (size[0], self.features)
+
+    def products(self, size):
+        return size[0] * self.features
+
+
+@dataclass
+class Net:
+    input: tuple
+    layers: list
+
+    def operations(self):
+        """Of a training step, per example: forward, gradient of the weights, gradient of the input but for the first
+        layer; a multiplication and an addition are two. Everything but products and convolutions is left out."""
+        size, total, passes = self.input, 0, 2
+        for layer in self.layers:
+            total += 2 * passes * layer.products(size)
+            if layer.products(size):
+                passes = 3
+            size = layer.result(size)
+        return total
+
+    def parameters(self):
+        size, total = self.input, 0
+        for layer in self.layers:
+            shape = layer.weights(size)
+            total += prod(shape) + shape[-1] if shape else 0
+            size = layer.result(size)
+        return total
+
+    def bytes(self, batch):
+        """Of a training step, per example, where each layer is one pass over memory: its result (after ReLU and pool)
+        is written, read by the next layer and again for the gradient, and its own gradient is written and read twice;
+        the input is read twice; a step reads and writes each parameter and its momentum."""
+        size, total = self.input, 2 * prod(self.input)
+        for layer in self.layers:
+            size = layer.result(size)
+            total += 0 if isinstance(layer, Flatten) else 6 * prod(size)
+        return 4 * (total + 4 * self.parameters() / batch)
+
+
+NETS = {
+    "mlp": Net((784,), [Dense(256), Dense(128), Dense(10, relu=False)]),
+    "lenet": Net((28, 28, 1), [Conv(6, 5, "same"), Conv(16, 5, "valid"), Flatten(),
+                               Dense(120), Dense(84), Dense(10, relu=False)]),
+    "cnn": Net((28, 28, 1), [Conv(32, 3, "same"), Conv(64, 3, "same"), Flatten(), Dense(128), Dense(10, relu=False)]),
+}
+ROWS = [("mlp", 128), ("lenet", 128), ("cnn", 128), ("cnn", 512)]
