@@ -86,7 +86,7 @@ Values linearize(Graph& graph, const Graph& body, const Values& primals, Values&
     Values node_tangents = pick(tangent, node.operands);
     const bool varies = std::any_of(node_tangents.begin(), node_tangents.end(), [](Value t) { return t != kZero; });
     Values results;
-    if (!varies) {
+    if (!varies || node.attributes.boolean("stop_gradient", false)) {
       results = graph.append(node, operands, body.types(node.results));
       node_tangents.assign(node.results.size(), kZero);
     } else if (node.op == Op::Call || node.op == Op::Composite) {

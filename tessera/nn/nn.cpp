@@ -1,0 +1,174 @@
+// Layers, activations and losses as array programs.
+#include "tessera/nn/nn.hpp"
+
+#include <cmath>
+#include <numbers>
+
+#include "tessera/array/trace.hpp"
+
+namespace tessera::nn {
+
+using detail::ModuleScope;
+
+Key Context::next_key() {
+  if (key.words.value.empty())
+    throw Error(ErrorKind::Usage, "this layer draws random numbers in training, and the context has no key\n  hint: nn::Context context{.training = true, .key = Key(seed)}");
+  const auto [next, use] = split<2>(key);
+  key = next;
+  return use;
+}
+
+Context Context::evaluation() { return {.training = false, .key = Key(0)}; }
+
+namespace init {
+Array he_uniform(const Key& key, const Shape& shape, std::int64_t fan_in) {
+  const double bound = std::sqrt(6.0 / static_cast<double>(fan_in));
+  return random::uniform(key, shape, -bound, bound);
+}
+Array he_normal(const Key& key, const Shape& shape, std::int64_t fan_in) {
+  return random::normal(key, shape) * std::sqrt(2.0 / static_cast<double>(fan_in));
+}
+Array glorot_uniform(const Key& key, const Shape& shape, std::int64_t fan_in, std::int64_t fan_out) {
+  const double bound = std::sqrt(6.0 / static_cast<double>(fan_in + fan_out));
+  return random::uniform(key, shape, -bound, bound);
+}
+Array lecun_normal(const Key& key, const Shape& shape, std::int64_t fan_in) {
+  return random::normal(key, shape) * std::sqrt(1.0 / static_cast<double>(fan_in));
+}
+}  // namespace init
+
+Linear::Linear(const Key& key, std::int64_t in, std::int64_t out) : weights(init::he_uniform(key, {in, out}, in)), bias(zeros({out})) {}
+
+Array Linear::operator()(const Operand& x) const {
+  const ModuleScope scope(x.location);
+  return matmul(x, weights) + bias;
+}
+
+Conv2d::Conv2d(const Key& key, std::int64_t in, std::int64_t out, std::int64_t size, Padding pad, std::int64_t step, std::int64_t group_count)
+    : weights(init::he_uniform(key, {size, size, in / group_count, out}, size * size * in / group_count)),
+      bias(zeros({out})),
+      stride(step),
+      groups(group_count),
+      padding(pad) {}
+
+Array Conv2d::operator()(const Operand& x) const {
+  const ModuleScope scope(x.location);
+  ConvOptions options{.stride = {stride, stride}, .groups = groups};
+  if (padding == Padding::Same) options.padding = same_padding(weights.shape(0), weights.shape(1));
+  return conv2d(x, weights, options) + bias;
+}
+
+Array max_pool(const Operand& x, std::int64_t window, std::int64_t stride) {
+  const ModuleScope scope(x.location);
+  const std::int64_t step = stride == 0 ? window : stride;
+  return max_pool2d(x, {window, window}, {step, step});
+}
+
+Array avg_pool(const Operand& x, std::int64_t window, std::int64_t stride) {
+  const ModuleScope scope(x.location);
+  const std::int64_t step = stride == 0 ? window : stride;
+  return avg_pool2d(x, {window, window}, {step, step});
+}
+
+BatchNorm::BatchNorm(std::int64_t channels) : scale(ones({channels})), shift(zeros({channels})), mean(zeros({channels})), variance(ones({channels})) {}
+
+Array BatchNorm::operator()(const Operand& x, Context& context) {
+  const ModuleScope scope(x.location);
+  const Array input = x.as(x.dtype());
+  if (!context.training) return (input - mean) * (rsqrt(variance.value + epsilon) * scale) + shift;
+  Axes axes;
+  for (std::int64_t d = 0; d + 1 < input.rank(); ++d) axes.push_back(d);
+  const Array batch_mean = tessera::mean(input, axes);
+  const Array centred = input - batch_mean;
+  const Array batch_variance = tessera::mean(centred * centred, axes);
+  const double count = static_cast<double>(input.size()) / static_cast<double>(input.shape(-1));
+  const double unbiased = count > 1 ? count / (count - 1) : 1;
+  mean = mean.value * momentum + stop_gradient(batch_mean) * (1 - momentum);
+  variance = variance.value * momentum + stop_gradient(batch_variance) * ((1 - momentum) * unbiased);
+  return centred * (rsqrt(batch_variance + epsilon) * scale) + shift;
+}
+
+LayerNorm::LayerNorm(std::int64_t features) : scale(ones({features})), shift(zeros({features})) {}
+
+Array LayerNorm::operator()(const Operand& x) const {
+  const ModuleScope scope(x.location);
+  const Array centred = x - mean(x, {-1}, true);
+  return centred * rsqrt(mean(centred * centred, {-1}, true) + epsilon) * scale + shift;
+}
+
+Array Dropout::operator()(const Operand& x, Context& context) const {
+  const ModuleScope scope(x.location);
+  if (rate < 0 || rate >= 1) throw Error(ErrorKind::Usage, "a dropout rate lies in [0, 1); this one is " + std::to_string(rate));
+  if (!context.training || rate == 0) return x.as(x.dtype());
+  const Array input = x.as(x.dtype());
+  const Array keep = random::bernoulli(context.next_key(), 1 - rate, input.shape());
+  return where(keep, input * (1 / (1 - rate)), 0);
+}
+
+Embedding::Embedding(const Key& key, std::int64_t entries, std::int64_t features) : table(random::normal(key, {entries, features})) {}
+
+Array Embedding::operator()(const Operand& x) const {
+  const ModuleScope scope(x.location);
+  return take(table, x, 0);
+}
+
+Array silu(const Operand& x) {
+  const ModuleScope scope(x.location);
+  return x * sigmoid(x);
+}
+Array gelu(const Operand& x) {
+  const ModuleScope scope(x.location);
+  return x * (erf(x * (1 / std::numbers::sqrt2)) * 0.5 + 0.5);
+}
+Array leaky_relu(const Operand& x, double slope) {
+  const ModuleScope scope(x.location);
+  return where(x > 0, x, x * slope);
+}
+Array elu(const Operand& x) {
+  const ModuleScope scope(x.location);
+  return where(x > 0, x, expm1(minimum(x, 0)));
+}
+Array softplus(const Operand& x) {
+  const ModuleScope scope(x.location);
+  return relu(x) + log1p(exp(-abs(x)));
+}
+
+Array cross_entropy_each(const Operand& logits, const Operand& labels, double smoothing) {
+  const ModuleScope scope(logits.location);
+  const Array scores = logits.as(logits.dtype());
+  const Array wanted = labels.as(labels.dtype());
+  Shape examples = scores.shape();
+  if (!examples.empty()) examples.pop_back();
+  if (scores.rank() == 0 || wanted.shape() != examples || !is_integer(wanted.dtype())) {
+    const Array operands[] = {scores, wanted};
+    detail::throw_operand_error("cross_entropy", logits.location, operands, "logits are [..., classes] and labels integers [...]", "labels are class numbers, not one-hot rows");
+  }
+  const Array log_probability = log_softmax(scores, -1);
+  const Array target = one_hot(wanted, scores.shape(-1), scores.dtype());
+  if (smoothing == 0) return -sum(target * log_probability, {-1});
+  const double even = smoothing / static_cast<double>(scores.shape(-1));
+  return -sum((target * (1 - smoothing) + even) * log_probability, {-1});
+}
+
+Array cross_entropy(const Operand& logits, const Operand& labels, double smoothing) {
+  const ModuleScope scope(logits.location);
+  return mean(cross_entropy_each(logits, labels, smoothing));
+}
+
+Array binary_cross_entropy(const Operand& logits, const Operand& targets) {
+  const ModuleScope scope(logits.location);
+  return mean(softplus(logits) - logits * targets);
+}
+
+Array mean_squared_error(const Operand& prediction, const Operand& target) {
+  const ModuleScope scope(prediction.location);
+  const Array difference = prediction - target;
+  return mean(difference * difference);
+}
+
+Array accuracy(const Operand& logits, const Operand& labels) {
+  const ModuleScope scope(logits.location);
+  return mean(astype(argmax(logits, -1) == labels, DType::F32));
+}
+
+}  // namespace tessera::nn

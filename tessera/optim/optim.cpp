@@ -1,0 +1,57 @@
+// Update rules of the optimizers.
+#include "tessera/optim/optim.hpp"
+
+#include <algorithm>
+#include <numbers>
+
+namespace tessera::optim {
+namespace {
+
+void check_counts(std::size_t parameters, std::size_t gradients, std::size_t moments) {
+  if (parameters != gradients || parameters != moments)
+    throw Error(ErrorKind::Usage, "the optimizer was made for " + std::to_string(moments) + " parameters; the model has " + std::to_string(parameters) +
+                                      " and the gradient " + std::to_string(gradients) + "\n  hint: construct the optimizer from this model");
+}
+
+bool decays(const Array& parameter) { return parameter.rank() > 1; }
+
+}  // namespace
+
+void Sgd::step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients) {
+  check_counts(parameters.size(), gradients.size(), velocity.size());
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    Array& p = *parameters[i];
+    const Array g = decays(p) ? gradients[i] + decay * p : gradients[i];
+    const Array v = momentum * velocity[i] + g;
+    velocity[i] = v;
+    p = p - learning_rate * (nesterov ? g + momentum * v : v);
+  }
+}
+
+void Adam::step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients) {
+  check_counts(parameters.size(), gradients.size(), first.size());
+  count = count.value + 1.0F;
+  const Array correction1 = 1.0F - pow(beta1, count);
+  const Array correction2 = 1.0F - pow(beta2, count);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    Array& p = *parameters[i];
+    const Array g = decays(p) && !decoupled ? gradients[i] + decay * p : gradients[i];
+    const Array m = beta1 * first[i] + (1.0F - beta1) * g;
+    const Array v = beta2 * second[i] + (1.0F - beta2) * (g * g);
+    first[i] = m;
+    second[i] = v;
+    Array direction = (m / correction1) / (sqrt(v / correction2) + epsilon);
+    if (decays(p) && decoupled) direction = direction + decay * p;
+    p = p - learning_rate * direction;
+  }
+}
+
+double Schedule::operator()(std::int64_t step) const {
+  if (step < warmup) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
+  if (kind == Kind::Constant) return peak;
+  const std::int64_t span = std::max<std::int64_t>(1, total - warmup);
+  const double progress = std::min(1.0, static_cast<double>(step - warmup) / static_cast<double>(span));
+  return final + 0.5 * (peak - final) * (1 + std::cos(std::numbers::pi * progress));
+}
+
+}  // namespace tessera::optim

@@ -1,0 +1,121 @@
+// Optimizers, clipping and schedules. An optimizer is a tree like a model: its hyperparameters are arrays, so that they
+// change between steps without a new program; its moments are buffers.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "tessera/array/ops.hpp"
+#include "tessera/array/tree.hpp"
+
+namespace tessera::optim {
+
+namespace detail {
+
+/// The float parameters of a model, in order.
+template <class Model>
+std::vector<Array*> parameters_of(Model& model) {
+  auto leaves = tessera::detail::leaves_of(model);
+  std::vector<Array*> list;
+  for (std::size_t i = 0; i < leaves.arrays.size(); ++i)
+    if (leaves.roles[i] == Role::Parameter && is_float(leaves.arrays[i]->dtype())) list.push_back(leaves.arrays[i]);
+  return list;
+}
+
+/// The gradients that belong to them: the leaves that are not empty.
+template <class Model>
+std::vector<Array> gradients_of(const Model& gradient) {
+  std::vector<Array> list;
+  for (Array& leaf : flatten_tree(gradient))
+    if (!leaf.empty()) list.push_back(std::move(leaf));
+  return list;
+}
+
+template <class Model>
+std::vector<Buffer> zero_moments(const Model& model) {
+  Model copy = model;
+  std::vector<Buffer> moments;
+  for (const Array* parameter : parameters_of(copy)) moments.emplace_back(zeros_like(*parameter));
+  return moments;
+}
+
+}  // namespace detail
+
+/// Gradient descent with momentum (v = momentum v + g; p -= rate v), as PyTorch defines it.
+struct Sgd {
+  Array learning_rate, momentum, decay;
+  std::vector<Buffer> velocity;
+  bool nesterov = false;
+  TESSERA_FIELDS(learning_rate, momentum, decay, velocity, nesterov)
+
+  Sgd() = default;
+  /// `decay` is L2 decay, added to the gradients of parameters with more than one dimension.
+  template <class Model>
+  explicit Sgd(const Model& model, double rate, double momentum_factor = 0, double l2 = 0)
+      : learning_rate(rate), momentum(momentum_factor), decay(l2), velocity(detail::zero_moments(model)) {}
+
+  template <class Model>
+  void update(Model& model, const Model& gradient) {
+    step(detail::parameters_of(model), detail::gradients_of(gradient));
+  }
+  void step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients);
+};
+
+/// Adam (Kingma and Ba, 2015); with `decoupled`, AdamW (Loshchilov and Hutter, 2019). Decay touches only parameters with
+/// more than one dimension.
+struct Adam {
+  Array learning_rate, beta1, beta2, epsilon, decay;
+  Buffer count;  ///< steps done, f32
+  std::vector<Buffer> first, second;
+  bool decoupled = false;
+  TESSERA_FIELDS(learning_rate, beta1, beta2, epsilon, decay, count, first, second, decoupled)
+
+  Adam() = default;
+  template <class Model>
+  explicit Adam(const Model& model, double rate = 1e-3, double first_decay = 0.9, double second_decay = 0.999, double l2 = 0)
+      : learning_rate(rate), beta1(first_decay), beta2(second_decay), epsilon(1e-8), decay(l2), count(Array(0.0F)),
+        first(detail::zero_moments(model)), second(detail::zero_moments(model)) {}
+
+  template <class Model>
+  void update(Model& model, const Model& gradient) {
+    step(detail::parameters_of(model), detail::gradients_of(gradient));
+  }
+  void step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients);
+};
+
+template <class Model>
+Adam adamw(const Model& model, double rate = 1e-3, double decay = 0.01) {
+  Adam adam(model, rate, 0.9, 0.999, decay);
+  adam.decoupled = true;
+  return adam;
+}
+
+/// The L2 norm over all arrays of a tree; empty leaves do not count.
+template <class Tree>
+Array global_norm(const Tree& gradient) {
+  Array total = 0.0F;
+  for (const Array& leaf : flatten_tree(gradient))
+    if (!leaf.empty()) total = total + sum(leaf * leaf);
+  return sqrt(total);
+}
+
+/// The tree scaled down so that its global norm is at most `largest`.
+template <class Tree>
+Tree clip_by_global_norm(const Tree& gradient, double largest) {
+  const Array factor = minimum(largest / maximum(global_norm(gradient), 1e-12), 1.0F);
+  return map_tree(gradient, [&](const Array& leaf) { return leaf.empty() ? leaf : leaf * factor; });
+}
+
+/// A learning rate over the steps of a run.
+struct Schedule {
+  enum class Kind : std::uint8_t { Constant, Cosine } kind = Kind::Constant;
+  double peak = 1e-3;       ///< after warm-up
+  double final = 0;         ///< Cosine: at the end
+  std::int64_t warmup = 0;  ///< steps of linear rise from 0
+  std::int64_t total = 1;   ///< Cosine: steps of the whole run
+
+  /// The rate of step `step`, counted from 0.
+  [[nodiscard]] double operator()(std::int64_t step) const;
+};
+
+}  // namespace tessera::optim
