@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -47,6 +48,9 @@ enum class Op : std::uint8_t {
   Fma,     ///< a * b + c, rounded once; floats
 };
 
+/// "add", "shift_left": the names in texts and messages.
+std::string_view name(Op op);
+
 using Expr = std::int32_t;
 constexpr Expr kNone = -1;
 
@@ -57,6 +61,8 @@ struct Node {
   Expr a = kNone, b = kNone, c = kNone;
   std::int64_t integer = 0;  ///< Constant of an integer or Bool
   double real = 0;           ///< Constant of a float, already rounded to dtype
+
+  bool operator==(const Node& other) const;  ///< constants by their bits
 };
 
 /// A buffer that the caller passes: `count` elements.
@@ -113,11 +119,35 @@ void verify(const Kernel& kernel);
 /// Readable text of the IR itself.
 std::string to_string(const Kernel& kernel);
 
+/// Bounds of an integer expression; not `known` where it may be anything, or may wrap.
+struct Range {
+  std::int64_t low = 0, high = 0;
+  bool known = false;
+  [[nodiscard]] bool within(std::int64_t least, std::int64_t most) const { return known && low >= least && high <= most; }
+};
+
+/// What the extents of the loops say of the values of integer expressions. Remembers what it computed; nodes may be
+/// appended to the kernel meanwhile.
+class Ranges {
+ public:
+  explicit Ranges(const Kernel& kernel) : kernel_(kernel) {}
+  Range of(Expr e);
+
+ private:
+  Range compute(const Node& node);
+  const Kernel& kernel_;
+  std::unordered_map<Expr, Range> memo_;
+};
+
+/// True when the value may differ between two evaluations in one iteration of the enclosing loops: it reads a local,
+/// or an argument that the kernel writes.
+std::vector<bool> impure_nodes(const Kernel& kernel);
+
 /// Appends expressions and statements to a kernel; simplifies as it goes (constants folded, index arithmetic reduced
 /// by the ranges of the loop variables; floats only where the result has the same bits).
 class Builder {
  public:
-  explicit Builder(Kernel& kernel) : kernel_(kernel) { blocks_.push_back(&kernel.body); }
+  explicit Builder(Kernel& kernel) : kernel_(kernel), ranges_(kernel) { blocks_.push_back(&kernel.body); }
 
   // Leaves.
   Expr constant(DType dtype, double value);
@@ -165,20 +195,29 @@ class Builder {
   [[nodiscard]] Kernel& kernel() { return kernel_; }
 
  private:
-  struct Range {
-    std::int64_t low, high;
-    bool known;
+  struct Linear;
+  struct Hash {
+    std::size_t operator()(const Node& node) const;
   };
   Expr intern(const Node& node);
-  Expr simplify_index(Op op, Expr a, Expr b);
-  Range range(Expr e);
+  Expr make(Op op, DType dtype, Expr a, Expr b = kNone, Expr c = kNone);
+  Expr fold_binary(Op op, Expr a, Expr b);
+  Expr simplify_integers(Op op, Expr a, Expr b);
+  Expr simplify_floats(Op op, Expr a, Expr b);
+  Expr boolean_arithmetic(Op op, Expr a, Expr b);
+  Expr compare_integers(Op op, Expr a, Expr b);
+  Expr divide_index(Expr a, std::int64_t by);
+  Expr remainder_index(Expr a, std::int64_t by);
+  Linear linear(Expr e) const;
+  Expr build(Linear form);
+  Range range(const Linear& form);
 
   Kernel& kernel_;
+  Ranges ranges_;
   std::vector<std::vector<Statement>*> blocks_;
   std::vector<bool> vector_loops_;
   int vector_depth_ = 0;
-  std::unordered_map<std::string, Expr> interned_;
-  std::unordered_map<Expr, Range> ranges_;
+  std::unordered_map<Node, Expr, Hash> interned_;
 };
 
 // kernel/math.cpp: elementary functions as kernel expressions, so that every renderer computes the same bits.
