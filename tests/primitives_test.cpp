@@ -88,7 +88,8 @@ TEST(Table, EveryRuleIsThereOrSaysWhyNot) {
 TEST(Table, EveryPrimitiveHasACase) {
   std::set<Op> seen{Op::LinearCall};  // never written down: it lives inside reverse mode
   for_each_case([&](const Case& item) {
-    for (const Node& node : cases::graph_of(item)->nodes) seen.insert(node.op);
+    const GraphPtr graph = cases::graph_of(item);
+    for (const Node& node : graph->nodes) seen.insert(node.op);
   });
   for (int i = 0; i < kOpCount; ++i) EXPECT_TRUE(seen.contains(static_cast<Op>(i))) << name(static_cast<Op>(i));
 }
