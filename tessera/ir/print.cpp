@@ -331,9 +331,11 @@ class Printer {
 
   std::string body_symbol(const Node& node) const { return symbol(symbols_.at(node.regions.at(0).get())); }
 
-  /// The result type of a product is text of its own; the attribute stands for one that differs from the operands'.
+  /// The type of a product's result is text of its own; the attribute stands for one that does not follow from the
+  /// operands.
   static void take_product_type(const Scope& scope, const Node& node, Reader& a) {
-    if (a.has("dtype") && scope.graph.dtype(node.results[0]) != scope.graph.dtype(node.operands[0])) a.taken("dtype");
+    const DType left = scope.graph.dtype(node.operands[0]);
+    if (left != scope.graph.dtype(node.operands[1]) || left != scope.graph.dtype(node.results[0])) a.taken("dtype");
   }
 
   /// Attributes whose value the result's type says.
@@ -484,14 +486,23 @@ class Printer {
   }
 
   static std::string convolution_window(Reader& a) {
-    std::vector<std::string> pads;
-    const Integers& padding = a.integers("padding");
-    for (std::size_t i = 0; i + 1 < padding.size(); i += 2)
-      pads.push_back(fmt::format("[{}, {}]", padding[i], padding[i + 1]));
-    return fmt::format("{{stride = {}, pad = [{}], lhs_dilate = {}, rhs_dilate = {}, reverse = [{}]}}",
-                       list_text(a.integers("window_strides")), fmt::join(pads, ", "),
-                       list_text(a.integers("lhs_dilation")), list_text(a.integers("rhs_dilation")),
-                       fmt::join(flag_words(a.integers("window_reversal")), ", "));
+    Items items;
+    const auto list = [&](const char* word, const char* attribute) {
+      if (a.has(attribute)) items.add(word, list_text(a.integers(attribute)));
+    };
+    list("stride", "window_strides");
+    if (a.has("padding")) {
+      std::vector<std::string> pads;
+      const Integers& padding = a.integers("padding");
+      for (std::size_t i = 0; i + 1 < padding.size(); i += 2)
+        pads.push_back(fmt::format("[{}, {}]", padding[i], padding[i + 1]));
+      items.add("pad", fmt::format("[{}]", fmt::join(pads, ", ")));
+    }
+    list("lhs_dilate", "lhs_dilation");
+    list("rhs_dilate", "rhs_dilation");
+    if (a.has("window_reversal"))
+      items.add("reverse", fmt::format("[{}]", fmt::join(flag_words(a.integers("window_reversal")), ", ")));
+    return '{' + items.text + '}';
   }
 
   bool pretty_reduce(Scope& scope, const Node& node, Reader& a, int indent) {
