@@ -8,7 +8,7 @@
 
 namespace tessera::ir {
 
-Value Builder::full(DType dtype, double value, const Shape& shape) {
+Value Builder::full(DType dtype, double value, Shape shape) {  // a copy: nodes are added while it is used
   const Value scalar = constant(Literal::full({dtype, {}}, value));
   return shape.empty() ? scalar : broadcast_in_dim(scalar, shape, {});
 }

@@ -24,7 +24,7 @@ struct Builder {
 
   Value constant(const Literal& literal) { return graph.add1(Op::Constant, {}, {{"value", literal}}, {}, location); }
   /// A scalar constant broadcast to `shape`.
-  Value full(DType dtype, double value, const Shape& shape = {});
+  Value full(DType dtype, double value, Shape shape = {});
   Value full_like(Value v, double value) { return full(dtype(v), value, shape(v)); }
   Value zeros_like(Value v) { return full_like(v, 0); }
   Value iota(DType dtype, const Shape& shape, std::int64_t dimension);

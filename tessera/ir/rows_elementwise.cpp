@@ -196,7 +196,7 @@ Values jvp_clamp(const JvpContext& c) {
   if (c.tangents[0] == kZero && c.tangents[1] == kZero && c.tangents[2] == kZero) return {kZero};
   Builder& b = c.build;
   const Value x = c.operands[1];
-  const Shape& shape = b.shape(x);
+  const Shape shape = b.shape(x);
   const auto stretched = [&](Value v) { return b.broadcast_to(v, shape); };
   const Value low = stretched(c.operands[0]);
   const Value high = stretched(c.operands[2]);
