@@ -168,8 +168,8 @@ Value cbrt(Value x) {
   // A third of the exponent, within 5 %; one step of Halley's method; one of Newton's.
   const Value third = a.bits(DType::U32) / a.bits(DType::U32).integer(3) + a.bits(DType::U32).integer(709958130);
   const Value guess = third.bits(DType::F32);
-  const Value cube = guess * guess * guess;
-  const Value t = guess * ((cube + (a + a)) / (cube + cube + a));
+  const Value cube = guess * guess * (guess / a);  // over a: no overflow
+  const Value t = guess * ((cube + 2) / (cube + cube + 1));
   const Value root = t - fma(t * t, t, -a) / (t * t * 3);
   const Value special = apply(Op::Or, equal(x, 0), !(abs(x) < kInfinity));
   return select(special, x + x, with_sign(root * select(denormal, x.constant(0x1p-8), x.constant(1)), x));
@@ -178,7 +178,8 @@ Value cbrt(Value x) {
 // --- Trigonometry. x = q pi/2 + r with |r| <= pi/4.
 
 struct Quadrant {
-  Value r;  ///< F32
+  Value r;    ///< F32,
+  Value low;  ///< and what it lacks
   Value q;  ///< I32, modulo 4
 };
 
@@ -197,10 +198,10 @@ Quadrant reduce_angle(Value x) {
   const Value exponent = apply(Op::ShiftRightLogical, bits, bits.integer(23)).to(DType::U64);
   const Value start = exponent - exponent.integer(152);  // bits of 2/pi to skip, at least 3
   const Value second = apply(Op::GreaterEqual, exponent, exponent.integer(152 + 64));
-  const Value high = select(second, m.integer(static_cast<std::int64_t>(0xfc2757d1f534ddc0)), m.integer(static_cast<std::int64_t>(0xa2f9836e4e441529)));
-  const Value low = select(second, m.integer(static_cast<std::int64_t>(0xdb6295993c439041)), m.integer(static_cast<std::int64_t>(0xfc2757d1f534ddc0)));
+  const Value first_word = select(second, m.integer(static_cast<std::int64_t>(0xfc2757d1f534ddc0)), m.integer(static_cast<std::int64_t>(0xa2f9836e4e441529)));
+  const Value next_word = select(second, m.integer(static_cast<std::int64_t>(0xdb6295993c439041)), m.integer(static_cast<std::int64_t>(0xfc2757d1f534ddc0)));
   const Value offset = start & start.integer(63);
-  const Value window = apply(Op::ShiftLeft, high, offset) | apply(Op::ShiftRightLogical, low, offset.integer(64) - offset);
+  const Value window = apply(Op::ShiftLeft, first_word, offset) | apply(Op::ShiftRightLogical, next_word, offset.integer(64) - offset);
   const Value product = m * window;
   const Value turns = apply(Op::ShiftRightLogical, product + product.integer(1LL << 61), product.integer(62));
   const Value fraction = (product - (turns << 62)).bits(DType::I64).to(DType::F64) * (1.5707963267948966 * 0x1p-62);
@@ -208,26 +209,31 @@ Quadrant reduce_angle(Value x) {
   const Value far_q = turns.to(DType::I32);
 
   const Value far = abs(x) > 0x1p28;
-  return {select(far, select(negative, -fraction, fraction), r).to(DType::F32), select(far, select(negative, -far_q, far_q), q)};
+  const Value angle = select(far, select(negative, -fraction, fraction), r);
+  const Value high = angle.to(DType::F32);
+  return {high, (angle - high.to(DType::F64)).to(DType::F32), select(far, select(negative, -far_q, far_q), q)};
 }
 
-Value sine_polynomial(Value r) {
-  const Value z = r * r;
-  return fma(r * z, polynomial(z, {-0.1666666716337204, 0.008333380334079266, -0.00019853505364153534, 2.837395186361391e-06}), r);
+Value sine_polynomial(const Quadrant& a) {
+  const Value z = a.r * a.r;
+  return a.r + fma(a.r * z, polynomial(z, {-0.1666666716337204, 0.008333380334079266, -0.00019853505364153534, 2.837395186361391e-06}), a.low);
 }
 
-Value cosine_polynomial(Value r) {
-  const Value z = r * r;
-  return fma(z * z, polynomial(z, {0.04166664555668831, -0.00138873013202101, 2.443066841806285e-05}), fma(z, -0.5, z.constant(1)));
+Value cosine_polynomial(const Quadrant& a) {
+  const Value z = a.r * a.r;
+  const Value half = z * 0.5;
+  const Value high = half.constant(1) - half;
+  const Value lost = half.constant(1) - high - half;  // by the rounding of `high`
+  return high + fma(z * z, polynomial(z, {0.04166664555668831, -0.00138873013202101, 2.443066841806285e-05}), fma(a.r, -a.low, lost));
 }
 
 Value bit(Value q, std::int64_t which) { return apply(Op::NotEqual, q & q.integer(which), q.integer(0)); }
 
 /// sin(x + turns pi/2)
 Value sine(Value x, std::int64_t turns) {
-  const auto [r, quadrant] = reduce_angle(x);
-  const Value q = quadrant + quadrant.integer(turns);
-  const Value magnitude = select(bit(q, 1), cosine_polynomial(r), sine_polynomial(r));
+  const Quadrant angle = reduce_angle(x);
+  const Value q = angle.q + angle.q.integer(turns);
+  const Value magnitude = select(bit(q, 1), cosine_polynomial(angle), sine_polynomial(angle));
   const Value result = select(bit(q, 2), -magnitude, magnitude);
   return select(abs(x) < kInfinity, result, x - x);
 }
@@ -236,10 +242,10 @@ Value sin(Value x) { return select(equal(x, 0), x, sine(x, 0)); }
 Value cos(Value x) { return sine(x, 1); }
 
 Value tan(Value x) {
-  const auto [r, q] = reduce_angle(x);
-  const Value s = sine_polynomial(r);
-  const Value c = cosine_polynomial(r);
-  const Value odd = bit(q, 1);
+  const Quadrant angle = reduce_angle(x);
+  const Value s = sine_polynomial(angle);
+  const Value c = cosine_polynomial(angle);
+  const Value odd = bit(angle.q, 1);
   const Value result = select(odd, -c, s) / select(odd, s, c);
   return select(equal(x, 0), x, select(abs(x) < kInfinity, result, x - x));
 }
