@@ -1,5 +1,5 @@
 // The table of primitives and its rules, case by case (tests/cases.hpp): types, derivatives against finite differences
-// in f64, forward against reverse mode, vectorisation against a loop. Values are tested in semantics_test.cpp.
+// in f64, forward against reverse mode, vectorisation against a loop, text there and back. Values are tested in semantics_test.cpp.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -8,6 +8,7 @@
 
 #include "cases.hpp"
 #include "tessera/ir/primitive.hpp"
+#include "tessera/ir/text.hpp"
 #include "tessera/transform/transform.hpp"
 
 namespace tessera {
@@ -101,6 +102,17 @@ TEST(Cases, VerifyAndGiveTheTypesTheyPromise) {
     const std::vector<Literal> results = interpret(*graph, cases::arguments_of(item, *graph, kSeed));
     ASSERT_EQ(results.size(), graph->results.size());
     for (std::size_t i = 0; i < results.size(); ++i) EXPECT_EQ(results[i].type(), graph->result_types()[i]);
+  });
+}
+
+TEST(Cases, TextRoundTripsExactly) {
+  for_each_case([](const Case& item) {
+    const GraphPtr graph = cases::graph_of(item);
+    for (const bool generic : {false, true}) {
+      const std::string text = print(*graph, {.generic = generic});
+      const GraphPtr read = parse(text, item.name).entry();
+      EXPECT_EQ(read->key(), graph->key()) << text;
+    }
   });
 }
 
