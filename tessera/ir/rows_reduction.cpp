@@ -273,12 +273,17 @@ Expr loop_reduce(LoopContext& c) {
   std::vector<Expr> arguments;
   for (const std::int32_t accumulator : accumulators) arguments.push_back(k.read(accumulator, at));
   for (std::size_t i = 0; i < count; ++i) arguments.push_back(c.operand(i, index));
-  const std::vector<Expr> next = c.apply(body, arguments);
+  std::vector<Expr> next = c.apply(body, arguments);
   for (std::size_t i = 0; i < count; ++i) {
     const DType dtype = c.operand_type(i).dtype;
-    const bool rounds = round && dtype != rules::compute_dtype(dtype);
-    k.write(accumulators[i], at, rounds ? k.convert(DType::F32, k.convert(dtype, next[i])) : next[i]);
+    if (round && dtype != rules::compute_dtype(dtype)) next[i] = k.convert(DType::F32, k.convert(dtype, next[i]));
+    if (count == 1) break;
+    // Every next value is computed before any accumulator changes.
+    const std::int32_t kept_value = k.local("next", k.dtype(next[i]), vector ? kernel::kLanes : 1);
+    k.write(kept_value, at, next[i]);
+    next[i] = k.read(kept_value, at);
   }
+  for (std::size_t i = 0; i < count; ++i) k.write(accumulators[i], at, next[i]);
   for (std::size_t i = 0; i < dimensions.size(); ++i) k.close();
   return k.read(accumulators[c.result], at);
 }

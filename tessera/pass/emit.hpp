@@ -1,0 +1,85 @@
+// Elements of values as kernel expressions: loop rules of inlined producers, loads of stored ones. Internal to pass/.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "tessera/pass/fusion.hpp"
+
+namespace tessera::pass {
+
+/// The type that a value of `dtype` has inside kernels: the halves compute as F32.
+inline DType compute_type(DType dtype) { return dtype == DType::F16 || dtype == DType::BF16 ? DType::F32 : dtype; }
+
+class Emitter {
+ public:
+  Emitter(const Fusion& fusion, kernel::Kernel& kernel, const std::vector<std::int32_t>& buffer_of)
+      : fusion_(fusion), graph_(*fusion.graph), buffer_of_(buffer_of), kernel_(kernel), b(kernel) {}
+
+  const Fusion& fusion_;
+  const ir::Graph& graph_;
+
+ private:
+  const std::vector<std::int32_t>& buffer_of_;
+  kernel::Kernel& kernel_;
+
+ public:
+  kernel::Builder b;
+  std::vector<std::int32_t> buffers;  ///< of the kernel's arguments
+
+  /// The kernel argument of the buffer of a stored value.
+  std::int32_t argument(ir::Value value, bool written = false);
+  /// Element `at` of a value. Predicated: see ir::LoopContext.
+  kernel::Expr element(ir::Value value, const ir::Index& at, kernel::Expr predicate = kernel::kNone);
+  void store(ir::Value value, const ir::Index& at, kernel::Expr element, kernel::Expr predicate = kernel::kNone);
+
+  /// Row-major index, and its inverse.
+  kernel::Expr linear(const Shape& shape, const ir::Index& at);
+  ir::Index delinear(kernel::Expr flat, const Shape& shape);
+  /// Index of `shape`, of which the first `prefix` dimensions count rows and the others columns.
+  ir::Index split_index(kernel::Expr row, kernel::Expr column, const Shape& shape, std::size_t prefix);
+
+  /// From now on the value is not computed but loaded from its buffer, read from a local, or (withhold) computed.
+  void withhold(ir::Value value) { withheld_.insert(value); }
+  void release(ir::Value value) {
+    withheld_.erase(value);
+    memo_.clear();
+  }
+  void hold_scalar(ir::Value value, std::int32_t local) {
+    held_[value] = {local, false, 0};
+    memo_.clear();
+  }
+  void hold_row(ir::Value value, std::int32_t local, std::size_t prefix) {
+    held_[value] = {local, true, prefix};
+    memo_.clear();
+  }
+
+  std::vector<kernel::Expr> apply(const ir::Graph& region, const std::vector<kernel::Expr>& arguments);
+  /// `e` as it is after a trip through `dtype`, when that is a half.
+  kernel::Expr rounded(kernel::Expr e, DType dtype);
+  kernel::Expr literal(const Literal& value, std::int64_t element);
+
+ private:
+  struct Held {
+    std::int32_t local;
+    bool row;
+    std::size_t prefix;
+  };
+  /// The variables of the open loops.
+  [[nodiscard]] std::vector<std::int32_t> open_loops() const;
+  kernel::Expr computed(ir::Value value, const ir::Index& at, kernel::Expr predicate);
+
+  using Key = std::tuple<ir::Value, ir::Index, kernel::Expr>;
+  struct Known {
+    kernel::Expr expr;
+    std::int32_t loop;  ///< the innermost loop that was open: statements behind the expression stand there
+  };
+  std::map<Key, Known> memo_;
+  std::map<ir::Value, Held> held_;
+  std::set<ir::Value> withheld_;
+  std::map<ir::Value, std::int32_t> arguments_;
+};
+
+}  // namespace tessera::pass

@@ -1,0 +1,102 @@
+// What fusion decides: which values have memory, and which of them one step computes together. Internal to pass/.
+// pass/fuse.cpp makes it from a simplified graph; pass/schedule.cpp turns each cluster into a step.
+#pragma once
+
+#include <map>
+#include <optional>
+#include <vector>
+
+#include "tessera/ir/primitive.hpp"
+#include "tessera/pass/program.hpp"
+
+namespace tessera::pass {
+
+/// A reduction of one contiguous group of dimensions with a monoid: [outer, reduced, inner] -> [outer, inner].
+struct ReduceForm {
+  std::int64_t outer = 1, reduced = 1, inner = 1;
+  ir::Op monoid = ir::Op::Add;
+};
+std::optional<ReduceForm> reduce_form(const ir::Graph& graph, const ir::Node& node);
+
+/// Leading dimensions of `shape` with `rows` elements together; empty when no prefix has them.
+std::optional<std::size_t> prefix_of(const Shape& shape, std::int64_t rows);
+
+/// A value that a cluster computes.
+struct Item {
+  ir::Value value = -1;
+  /// How others in the cluster, in later loops, get it.
+  enum class Hold : std::uint8_t {
+    Inline,   ///< computed again where it is used
+    Scalar,   ///< a local: one number for each row
+    Scratch,  ///< a local of a row's length
+    Stored,   ///< a buffer
+  } hold = Hold::Stored;
+  int level = 0;  ///< items of one level and extent share a loop
+};
+
+struct Cluster {
+  enum class Kind : std::uint8_t {
+    Map,      ///< items of one number of elements, each from its own index alone
+    Rows,     ///< one iteration for each row; reductions over the rest of the row
+    Columns,  ///< reductions over leading dimensions, beside items of the domain they reduce
+    Library,
+    Host,
+    Scatter,
+  } kind = Kind::Map;
+  std::vector<Item> items;         ///< in an order in which they can be computed
+  std::int64_t rows = 1;           ///< Rows
+  ReduceForm columns;              ///< Columns
+  double cost = 0;                 ///< operations of all iterations, roughly
+  const ir::Node* node = nullptr;  ///< Library, Host, Scatter
+  // Library: the last value of the chain of epilogues is the item.
+  std::vector<LibraryCall::Epilogue> epilogue;
+  ir::Values epilogue_operands;
+};
+
+struct Fusion {
+  const ir::Graph* graph = nullptr;
+  std::vector<bool> stored;       ///< by value: it has a buffer (parameters and large constants included)
+  ir::Values storage;             ///< by value: whose buffer holds its elements, in the same order (reshapes)
+  std::vector<Cluster> clusters;  ///< in an order in which they can run
+
+  [[nodiscard]] bool has_buffer(ir::Value v) const { return stored[static_cast<std::size_t>(storage_of(v))]; }
+  [[nodiscard]] ir::Value storage_of(ir::Value v) const { return storage[static_cast<std::size_t>(v)]; }
+};
+
+/// Elementwise work of one element of each value's own operation, without its operands'. Multiply-adds count one.
+double element_cost(const ir::Graph& graph, const ir::Node& node);
+
+Fusion fuse(const ir::Graph& graph, const Target& target);
+
+/// The step of a cluster. `buffer_of(value)` names the buffer of a stored value.
+Step schedule(const Fusion& fusion, const Cluster& cluster, const Target& target,
+              const std::vector<std::int32_t>& buffer_of);
+
+// The passes before fusion: Graph -> Graph.
+/// Calls and composites inlined, what has only a decomposition decomposed, equal nodes merged, unused ones dropped,
+/// constants folded, identities and chains of movements removed, products in canonical form. Idempotent.
+ir::Graph simplify(const ir::Graph& graph);
+/// Reductions with one contiguous group of dimensions; large ones in two stages, so that threads can share them.
+ir::Graph split_reductions(const ir::Graph& graph, int threads);
+/// Operands of products and convolutions in bf16, results as they were.
+ir::Graph lower_precision(const ir::Graph& graph);
+
+/// Offsets in the arena, and outputs and temporaries in the memory of what dies.
+void plan_memory(Program& program, const std::vector<bool>& donated);
+
+/// "f32[128, 10] add at model.cpp:12": for plans and comments.
+std::string describe(const ir::Graph& graph, ir::Value value);
+std::string to_string(const Fusion& fusion);
+
+/// Writes `text` to the next numbered file of TESSERA_DUMP, when that is set.
+class Dump {
+ public:
+  explicit Dump(std::string program);
+  void write(const std::string& stage, const std::string& text);
+  [[nodiscard]] bool active() const { return !folder_.empty(); }
+
+ private:
+  std::string folder_, program_;
+};
+
+}  // namespace tessera::pass

@@ -1,0 +1,113 @@
+// The whole way from a Graph to a Program: simplify, precision, reductions in stages, fuse, schedule, plan memory.
+// Each stage stands in its own file; this one passes the results along and gives values their buffers.
+#include <algorithm>
+#include <set>
+
+#include "tessera/pass/fusion.hpp"
+
+namespace tessera::pass {
+namespace {
+
+using ir::Node;
+using ir::Op;
+using ir::Value;
+
+Value owner_of(const ir::Graph& graph, Value v) {
+  for (const Node* node = graph.producer(v); node != nullptr && node->op == Op::Reshape; node = graph.producer(v))
+    v = node->operands[0];
+  return v;
+}
+
+/// Results that share their memory with one another get a copy of their own.
+void separate_results(ir::Graph& graph) {
+  std::set<Value> seen;
+  for (Value& result : graph.results) {
+    const Value owner = owner_of(graph, result);
+    const Node* node = graph.producer(owner);
+    if (node == nullptr || node->op == Op::Constant) continue;
+    if (!seen.insert(owner).second) result = graph.add1(Op::OptimizationBarrier, {result});
+  }
+}
+
+bool is_empty(const Cluster& cluster, const ir::Graph& graph) {
+  return std::all_of(cluster.items.begin(), cluster.items.end(),
+                     [&](const Item& item) { return element_count(graph.shape(item.value)) == 0; });
+}
+
+}  // namespace
+
+Program lower(const ir::Graph& traced, const Target& target, const CompileOptions& options) {
+  Dump dump(traced.name);
+  if (dump.active()) dump.write("trace", ir::to_string(traced, true));
+  ir::Graph graph = simplify(traced);
+  if (options.precision == Precision::BFloat16) graph = simplify(lower_precision(graph));
+  graph = split_reductions(graph, target.threads);
+  separate_results(graph);
+  if (dump.active()) dump.write("simplified", ir::to_string(graph, true));
+  const Fusion fusion = fuse(graph, target);
+  if (dump.active()) dump.write("fused", to_string(fusion));
+
+  Program program;
+  program.name = graph.name;
+  program.inputs = static_cast<std::int32_t>(graph.parameters.size());
+  program.outputs = static_cast<std::int32_t>(graph.results.size());
+  std::vector<std::int32_t> buffer_of(graph.values.size(), -1);
+  const auto add_buffer = [&](Value v, Buffer::Kind kind, std::int32_t index) {
+    if (buffer_of[static_cast<std::size_t>(v)] >= 0) return;
+    buffer_of[static_cast<std::size_t>(v)] = static_cast<std::int32_t>(program.buffers.size());
+    program.buffers.push_back({kind, graph.type(v), index, 0, -1, describe(graph, v)});
+  };
+  for (std::size_t i = 0; i < graph.parameters.size(); ++i)
+    add_buffer(graph.parameters[i], Buffer::Kind::Input, static_cast<std::int32_t>(i));
+  const auto add_constant = [&](Value v) {
+    if (buffer_of[static_cast<std::size_t>(v)] >= 0) return;
+    add_buffer(v, Buffer::Kind::Constant, static_cast<std::int32_t>(program.constants.size()));
+    program.constants.push_back(graph.producer(v)->attributes.literal("value"));
+  };
+  for (std::size_t o = 0; o < graph.results.size(); ++o) {
+    const auto output = static_cast<std::int32_t>(o);
+    const Value owner = fusion.storage_of(graph.results[o]);
+    const Node* node = graph.producer(owner);
+    if (node == nullptr) {
+      const auto at = std::find(graph.parameters.begin(), graph.parameters.end(), owner) - graph.parameters.begin();
+      program.aliases.push_back({output, static_cast<std::int32_t>(at), -1});
+    } else if (node->op == Op::Constant) {
+      add_constant(owner);
+      program.aliases.push_back(
+          {output, -1, program.buffers[static_cast<std::size_t>(buffer_of[static_cast<std::size_t>(owner)])].index});
+    } else {
+      add_buffer(owner, Buffer::Kind::Output, output);
+    }
+  }
+  for (std::size_t i = 0; i < graph.values.size(); ++i) {
+    const auto v = static_cast<Value>(i);
+    if (!fusion.stored[i] || fusion.storage_of(v) != v) continue;
+    const Node* node = graph.producer(v);
+    if (node != nullptr && node->op == Op::Constant)
+      add_constant(v);
+    else
+      add_buffer(v, Buffer::Kind::Temporary, 0);
+  }
+  for (const Cluster& cluster : fusion.clusters) {
+    if (is_empty(cluster, graph) && cluster.kind != Cluster::Kind::Host) continue;
+    Step step = schedule(fusion, cluster, target, buffer_of);
+    for (const std::int32_t b : std::set<std::int32_t>(step.buffers.begin(), step.buffers.end()))
+      step.bytes += static_cast<double>(byte_size(program.buffers[static_cast<std::size_t>(b)].type));
+    program.steps.push_back(std::move(step));
+  }
+  plan_memory(program, options.donated);
+  if (dump.active()) {
+    std::string kernels, sources;
+    for (const Step& step : program.steps) {
+      if (step.kind != Step::Kind::Kernel) continue;
+      kernels += kernel::to_string(step.kernel) + "\n";
+      sources += kernel::render_c(step.kernel) + "\n";
+    }
+    dump.write("kernels", kernels);
+    dump.write("kernels.c", sources);
+    dump.write("plan", to_string(program));
+  }
+  return program;
+}
+
+}  // namespace tessera::pass

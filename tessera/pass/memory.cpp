@@ -1,0 +1,307 @@
+// Memory: lifetimes become offsets in one arena; outputs take the memory of donated inputs. In: a Program whose
+// buffers have no place yet. Out: the same with offsets. Also verify(Program), which checks the plan by itself.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <set>
+
+#include "tessera/pass/fusion.hpp"
+
+namespace tessera::pass {
+namespace {
+
+struct Access {
+  bool reads = false, writes = false;
+};
+
+/// For each statement in order: its own expressions, and the product of the extents around it.
+void visit_statements(const kernel::Kernel& k, const std::vector<kernel::Statement>& block, std::int64_t extent,
+                      const std::function<void(const kernel::Statement&, std::int64_t)>& visit) {
+  for (const kernel::Statement& s : block) {
+    if (s.kind == kernel::Statement::Kind::Loop)
+      visit_statements(k, s.body, extent * k.variables[static_cast<std::size_t>(s.index)].extent, visit);
+    else
+      visit(s, extent);
+  }
+}
+
+void visit_loads(const kernel::Kernel& k, kernel::Expr e, std::set<kernel::Expr>& seen,
+                 const std::function<void(const kernel::Node&)>& visit) {
+  if (e == kernel::kNone || !seen.insert(e).second) return;
+  const kernel::Node& node = k.nodes[static_cast<std::size_t>(e)];
+  if (node.op == kernel::Op::Load) visit(node);
+  for (const kernel::Expr operand : {node.a, node.b, node.c}) visit_loads(k, operand, seen, visit);
+}
+
+void visit_loads(const kernel::Kernel& k, const kernel::Statement& s,
+                 const std::function<void(const kernel::Node&)>& visit) {
+  std::set<kernel::Expr> seen;
+  for (const kernel::Expr e : {s.at, s.value, s.predicate}) visit_loads(k, e, seen, visit);
+}
+
+std::vector<Access> accesses(const Step& step) {
+  std::vector<Access> list(step.buffers.size());
+  if (step.kind != Step::Kind::Kernel) {
+    const std::size_t operands =
+        step.library.node.operands.size() +
+        static_cast<std::size_t>(
+            std::count_if(step.library.epilogue.begin(), step.library.epilogue.end(),
+                          [](const auto& epilogue) { return epilogue.kind != LibraryCall::Epilogue::Kind::Relu; }));
+    for (std::size_t i = 0; i < list.size(); ++i) (i < operands ? list[i].reads : list[i].writes) = true;
+    return list;
+  }
+  for (std::size_t i = 0; i < list.size(); ++i) list[i].writes = step.kernel.arguments[i].written;
+  visit_statements(step.kernel, step.kernel.body, 1, [&](const kernel::Statement& s, std::int64_t) {
+    visit_loads(step.kernel, s,
+                [&](const kernel::Node& load) { list[static_cast<std::size_t>(load.index)].reads = true; });
+  });
+  return list;
+}
+
+/// True when the kernel may be given one memory for both: `written` is stored once for each element, and `read` is
+/// loaded only at the element being stored, not after it.
+bool may_share(const kernel::Kernel& k, std::int32_t read, std::int32_t written) {
+  if (size_of(k.arguments[static_cast<std::size_t>(read)].dtype) !=
+      size_of(k.arguments[static_cast<std::size_t>(written)].dtype))
+    return false;
+  if (k.arguments[static_cast<std::size_t>(read)].written) return false;
+  kernel::Expr at = kernel::kNone;
+  bool good = true;
+  visit_statements(k, k.body, 1, [&](const kernel::Statement& s, std::int64_t extent) {
+    if (s.kind != kernel::Statement::Kind::Store || s.index != written) return;
+    if (at != kernel::kNone || extent != k.arguments[static_cast<std::size_t>(written)].count) good = false;
+    at = s.at;
+  });
+  bool stored = false;
+  visit_statements(k, k.body, 1, [&](const kernel::Statement& s, std::int64_t) {
+    visit_loads(k, s, [&](const kernel::Node& load) {
+      if (load.index == read && (load.a != at || stored)) good = false;
+    });
+    if (s.kind == kernel::Statement::Kind::Store && s.index == written) stored = true;
+  });
+  return good && at != kernel::kNone;
+}
+
+constexpr std::size_t kNever = std::numeric_limits<std::size_t>::max();
+
+struct Lifetime {
+  std::size_t first = kNever;  ///< the first step that touches it
+  std::size_t last = 0;
+};
+
+std::vector<Lifetime> lifetimes(const Program& program) {
+  std::vector<Lifetime> list(program.buffers.size());
+  for (std::size_t s = 0; s < program.steps.size(); ++s)
+    for (const std::int32_t b : program.steps[s].buffers) {
+      Lifetime& life = list[static_cast<std::size_t>(b)];
+      life.first = std::min(life.first, s);
+      life.last = s;
+    }
+  return list;
+}
+
+/// Buffer `from` ends in this step and `to` begins in it; may they be one memory?
+bool may_share(const Step& step, std::int32_t from, std::int32_t to) {
+  if (step.kind != Step::Kind::Kernel) return false;
+  const auto argument = [&](std::int32_t buffer) {
+    return static_cast<std::int32_t>(std::find(step.buffers.begin(), step.buffers.end(), buffer) -
+                                     step.buffers.begin());
+  };
+  return may_share(step.kernel, argument(from), argument(to));
+}
+
+std::size_t bytes_of(const Buffer& buffer) { return byte_size(buffer.type); }
+
+}  // namespace
+
+void plan_memory(Program& program, const std::vector<bool>& donated) {
+  const std::vector<Lifetime> lives = lifetimes(program);
+  const auto count = static_cast<std::int32_t>(program.buffers.size());
+  const auto buffer = [&](std::int32_t b) -> Buffer& { return program.buffers[static_cast<std::size_t>(b)]; };
+  const auto life = [&](std::int32_t b) -> const Lifetime& { return lives[static_cast<std::size_t>(b)]; };
+
+  // Outputs in donated inputs. First where a kernel turns one into the other, then in any that is dead by then.
+  std::vector<bool> taken(static_cast<std::size_t>(program.inputs), false);
+  for (const auto& alias : program.aliases)
+    if (alias.input >= 0) taken[static_cast<std::size_t>(alias.input)] = true;
+  for (const bool in_step : {true, false})
+    for (std::int32_t out = 0; out < count; ++out) {
+      if (buffer(out).kind != Buffer::Kind::Output || buffer(out).donated_from >= 0 || life(out).first == kNever)
+        continue;
+      for (std::int32_t in = 0; in < count; ++in) {
+        const Buffer& from = buffer(in);
+        if (from.kind != Buffer::Kind::Input || bytes_of(from) != bytes_of(buffer(out)) || bytes_of(from) == 0)
+          continue;
+        const auto parameter = static_cast<std::size_t>(from.index);
+        if (parameter >= donated.size() || !donated[parameter] || taken[parameter]) continue;
+        const bool unread = life(in).first == kNever;
+        const bool fits =
+            in_step ? !unread && life(in).last == life(out).first && may_share(program.steps[life(out).first], in, out)
+                    : unread || life(in).last < life(out).first;
+        if (!fits) continue;
+        buffer(out).donated_from = from.index;
+        taken[parameter] = true;
+        break;
+      }
+    }
+
+  // Temporaries: those that a kernel turns into one another share a slot.
+  struct Slot {
+    std::size_t bytes, first, last;
+    std::vector<std::int32_t> buffers;
+    std::size_t offset = 0;
+  };
+  std::vector<Slot> slots;
+  std::vector<std::int32_t> order;
+  for (std::int32_t b = 0; b < count; ++b)
+    if (buffer(b).kind == Buffer::Kind::Temporary && life(b).first != kNever) order.push_back(b);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::int32_t a, std::int32_t b) { return life(a).first < life(b).first; });
+  for (const std::int32_t b : order) {
+    const std::size_t bytes = (bytes_of(buffer(b)) + 63) / 64 * 64;
+    Slot* home = nullptr;
+    for (Slot& slot : slots)
+      if (slot.last == life(b).first && bytes_of(buffer(slot.buffers.back())) == bytes_of(buffer(b)) &&
+          may_share(program.steps[slot.last], slot.buffers.back(), b)) {
+        home = &slot;
+        break;
+      }
+    if (home == nullptr) {
+      slots.push_back({bytes, life(b).first, life(b).last, {}, 0});
+      home = &slots.back();
+    }
+    home->last = life(b).last;
+    home->buffers.push_back(b);
+  }
+  // The largest first, each at the lowest offset that is free for as long as it lives.
+  std::vector<Slot*> by_size;
+  for (Slot& slot : slots) by_size.push_back(&slot);
+  std::stable_sort(by_size.begin(), by_size.end(), [](const Slot* a, const Slot* b) { return a->bytes > b->bytes; });
+  std::vector<Slot*> placed;  // by offset
+  program.arena_bytes = 0;
+  for (Slot* slot : by_size) {
+    std::size_t offset = 0;
+    for (const Slot* other : placed) {
+      if (other->last < slot->first || slot->last < other->first) continue;
+      if (offset + slot->bytes <= other->offset) break;
+      offset = std::max(offset, other->offset + other->bytes);
+    }
+    slot->offset = offset;
+    program.arena_bytes = std::max(program.arena_bytes, offset + slot->bytes);
+    placed.insert(std::upper_bound(placed.begin(), placed.end(), slot,
+                                   [](const Slot* a, const Slot* b) { return a->offset < b->offset; }),
+                  slot);
+    for (const std::int32_t b : slot->buffers) buffer(b).offset = offset;
+  }
+}
+
+void verify(const Program& program) {
+  const auto fail = [&](const std::string& what) { throw Error("the plan of " + program.name + " is wrong: " + what); };
+  std::vector<bool> written(program.buffers.size(), false);
+  for (std::size_t b = 0; b < program.buffers.size(); ++b)
+    written[b] = program.buffers[b].kind == Buffer::Kind::Input || program.buffers[b].kind == Buffer::Kind::Constant;
+  for (std::size_t s = 0; s < program.steps.size(); ++s) {
+    const Step& step = program.steps[s];
+    if (step.kind == Step::Kind::Kernel && step.kernel.arguments.size() != step.buffers.size())
+      fail(
+          fmt::format("step {} has {} buffers for {} arguments", s, step.buffers.size(), step.kernel.arguments.size()));
+    const std::vector<Access> list = accesses(step);
+    for (std::size_t i = 0; i < list.size(); ++i) {
+      const auto b = static_cast<std::size_t>(step.buffers[i]);
+      const Buffer& buffer = program.buffers[b];
+      if (list[i].reads && !written[b] && !list[i].writes && element_count(buffer.type.shape) > 0)
+        fail(fmt::format("step {} reads {} before it is written", s, buffer.name));
+      if (list[i].writes && (buffer.kind == Buffer::Kind::Input || buffer.kind == Buffer::Kind::Constant))
+        fail(fmt::format("step {} writes {}", s, buffer.name));
+    }
+    for (std::size_t i = 0; i < list.size(); ++i)
+      if (list[i].writes) written[static_cast<std::size_t>(step.buffers[i])] = true;
+  }
+  std::vector<bool> covered(static_cast<std::size_t>(program.outputs), false);
+  for (const auto& alias : program.aliases) covered[static_cast<std::size_t>(alias.output)] = true;
+  for (std::size_t b = 0; b < program.buffers.size(); ++b)
+    if (program.buffers[b].kind == Buffer::Kind::Output && (written[b] || bytes_of(program.buffers[b]) == 0))
+      covered[static_cast<std::size_t>(program.buffers[b].index)] = true;
+  for (std::size_t o = 0; o < covered.size(); ++o)
+    if (!covered[o]) fail(fmt::format("result {} is never written", o));
+
+  const std::vector<Lifetime> lives = lifetimes(program);
+  const auto check_pair = [&](std::size_t a, std::size_t b) {  // a begins before b
+    if (lives[a].last < lives[b].first) return;
+    const bool began = lives[a].first != lives[b].first || program.buffers[a].kind == Buffer::Kind::Input;
+    if (lives[a].last == lives[b].first && began &&
+        may_share(program.steps[lives[b].first], static_cast<std::int32_t>(a), static_cast<std::int32_t>(b)))
+      return;
+    fail(fmt::format("{} and {} overlap while both live", program.buffers[a].name, program.buffers[b].name));
+  };
+  for (std::size_t a = 0; a < program.buffers.size(); ++a) {
+    const Buffer& x = program.buffers[a];
+    if (lives[a].first == kNever) continue;
+    if (x.kind == Buffer::Kind::Temporary && (x.offset % 64 != 0 || x.offset + bytes_of(x) > program.arena_bytes))
+      fail(x.name + " lies outside the arena");
+    for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+      const Buffer& y = program.buffers[b];
+      if (a == b || lives[b].first == kNever) continue;
+      if (y.kind == Buffer::Kind::Output && y.donated_from >= 0 && x.kind == Buffer::Kind::Input &&
+          x.index == y.donated_from)
+        check_pair(a, b);
+      if (x.kind != Buffer::Kind::Temporary || y.kind != Buffer::Kind::Temporary || lives[a].first > lives[b].first ||
+          (lives[a].first == lives[b].first && a > b))
+        continue;
+      if (x.offset < y.offset + bytes_of(y) && y.offset < x.offset + bytes_of(x)) check_pair(a, b);
+    }
+  }
+}
+
+std::string to_string(const Program& program) {
+  std::string text = fmt::format("program {}: {} inputs, {} outputs, {} steps, arena {} bytes\n", program.name,
+                                 program.inputs, program.outputs, program.steps.size(), program.arena_bytes);
+  for (std::size_t s = 0; s < program.steps.size(); ++s) {
+    const Step& step = program.steps[s];
+    std::string what;
+    if (step.kind == Step::Kind::Kernel) {
+      what = fmt::format("kernel {} ({} iterations)", step.kernel.name, step.kernel.parallel_extent());
+    } else {
+      what =
+          fmt::format("{} {}", step.kind == Step::Kind::Library ? "library" : "host", ir::name(step.library.node.op));
+      for (const auto& epilogue : step.library.epilogue)
+        what += epilogue.kind == LibraryCall::Epilogue::Kind::Relu      ? " + relu"
+                : epilogue.kind == LibraryCall::Epilogue::Kind::AddBias ? " + bias"
+                                                                        : " + tensor";
+    }
+    const std::vector<Access> list = accesses(step);
+    std::string reads, writes;
+    for (std::size_t i = 0; i < step.buffers.size(); ++i)
+      (list[i].writes ? writes : reads) += fmt::format(" b{}", step.buffers[i]);
+    text += fmt::format("  {:3} {}:{} ->{}", s, what, reads, writes);
+    if (step.location.known()) text += "  at " + to_string(step.location);
+    text += '\n';
+  }
+  const char* const kinds[] = {"input", "output", "temporary", "constant"};
+  const std::vector<Lifetime> lives = lifetimes(program);
+  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+    const Buffer& buffer = program.buffers[b];
+    text += fmt::format("  b{} {} {} {}", b, kinds[static_cast<int>(buffer.kind)], to_string(buffer.type), buffer.name);
+    if (buffer.kind == Buffer::Kind::Temporary && lives[b].first != kNever)
+      text += fmt::format(" [{}, {}) steps {}..{}", buffer.offset, buffer.offset + bytes_of(buffer), lives[b].first,
+                          lives[b].last);
+    if (buffer.donated_from >= 0) text += fmt::format(" in the memory of input {}", buffer.donated_from);
+    text += '\n';
+  }
+  for (const auto& alias : program.aliases)
+    text += alias.input >= 0 ? fmt::format("  output {} is input {}\n", alias.output, alias.input)
+                             : fmt::format("  output {} is constant {}\n", alias.output, alias.constant);
+  std::vector<std::size_t> largest;
+  for (std::size_t b = 0; b < program.buffers.size(); ++b)
+    if (program.buffers[b].kind == Buffer::Kind::Temporary) largest.push_back(b);
+  std::sort(largest.begin(), largest.end(),
+            [&](std::size_t a, std::size_t b) { return bytes_of(program.buffers[a]) > bytes_of(program.buffers[b]); });
+  if (largest.size() > 5) largest.resize(5);
+  if (!largest.empty()) text += "  largest temporaries:";
+  for (const std::size_t b : largest) text += fmt::format(" b{} ({} bytes)", b, bytes_of(program.buffers[b]));
+  return text + (largest.empty() ? "" : "\n");
+}
+
+}  // namespace tessera::pass

@@ -1,0 +1,422 @@
+// Scheduling: the loops of each cluster. In: a fused graph. Out: one step for each cluster.
+//   Map      parallel over blocks or outer dimensions, vector over the innermost run that all accesses share
+//   Rows     parallel over rows; in each, one vector loop for each level of reductions, lanes folded by a fixed tree
+//   Columns  parallel over outer chunks; serial over what is reduced; vector over what is kept, one accumulator each
+#include <algorithm>
+#include <cmath>
+
+#include "tessera/pass/emit.hpp"
+
+namespace tessera::pass {
+
+using ir::Index;
+using ir::Node;
+using ir::Op;
+using ir::Value;
+using kernel::Expr;
+using kernel::kLanes;
+using kernel::kNone;
+using kernel::LoopKind;
+
+namespace {
+
+/// Less work than this is not worth waking threads for.
+constexpr double kParallelWork = 32768;
+/// Elements of a local that accumulates columns.
+constexpr std::int64_t kColumnBlock = 4096;
+
+kernel::Op monoid_op(Op op) {
+  switch (op) {
+    case Op::Add: return kernel::Op::Add;
+    case Op::Multiply: return kernel::Op::Multiply;
+    case Op::Maximum: return kernel::Op::Maximum;
+    case Op::Minimum: return kernel::Op::Minimum;
+    case Op::And: return kernel::Op::And;
+    case Op::Or: return kernel::Op::Or;
+    default: return kernel::Op::Xor;
+  }
+}
+
+/// Which boundaries between dimensions of a root a flat loop may not cross: those where an access changes its stride.
+class Boundaries {
+ public:
+  Boundaries(const Fusion& fusion, const Shape& root)
+      : fusion_(fusion), graph_(*fusion.graph), root_(root), keep_(root.size() + 1, false) {}
+
+  void visit_operands(const Node& node) {
+    Map identity(root_.size());
+    for (std::size_t d = 0; d < root_.size(); ++d) identity[d] = static_cast<int>(d);
+    step(node, identity);
+  }
+  /// Dimensions from here on are one run.
+  [[nodiscard]] std::size_t run_start() const {
+    for (std::size_t d = root_.size(); d-- > 1;)
+      if (keep_[d]) return d;
+    return 0;
+  }
+
+ private:
+  /// For each dimension of a value: the root's dimension that indexes it; -1: none (extent 1 there).
+  using Map = std::vector<int>;
+
+  void keep_all() { std::fill(keep_.begin(), keep_.end(), true); }
+  void leaf(const Map& map) {
+    for (std::size_t d = 1; d < root_.size(); ++d) {
+      const auto at = [&](std::size_t dim) { return std::find(map.begin(), map.end(), static_cast<int>(dim)); };
+      if (root_[d] == 1 || root_[d - 1] == 1) continue;
+      const bool outer = at(d - 1) != map.end(), inner = at(d) != map.end();
+      if (outer != inner || (outer && inner && at(d) < at(d - 1))) keep_[d] = true;
+    }
+  }
+  void visit(Value v, const Map& map) {
+    const Node* node = graph_.producer(v);
+    if (fusion_.has_buffer(v)) return leaf(map);
+    if (!seen_.insert({v, map}).second || node == nullptr) return;
+    step(*node, map);
+  }
+  void step(const Node& node, const Map& map) {
+    if (node.op == Op::Constant) return;
+    if (ir::is_elementwise(ir::family(node.op)) || node.op == Op::OptimizationBarrier) {
+      for (const Value v : node.operands)
+        if (!graph_.shape(v).empty()) visit(v, map);
+    } else if (node.op == Op::BroadcastInDim) {
+      const Shape& from = graph_.shape(node.operands[0]);
+      const ir::Integers& dimensions = node.attributes.integers("broadcast_dimensions");
+      Map inner(from.size());
+      for (std::size_t d = 0; d < from.size(); ++d)
+        inner[d] = from[d] == 1 ? -1 : map[static_cast<std::size_t>(dimensions[d])];
+      if (from.empty()) return;
+      // Dimensions of the root that the operand lacks are constant there, like those of any leaf.
+      visit(node.operands[0], inner);
+    } else if (node.op == Op::Reshape) {
+      const Shape& from = graph_.shape(node.operands[0]);
+      std::vector<int> nontrivial_to, nontrivial_from;
+      Shape to_extents, from_extents;
+      const Shape& to = graph_.shape(node.results[0]);
+      for (std::size_t d = 0; d < to.size(); ++d)
+        if (to[d] != 1) {
+          nontrivial_to.push_back(map[d]);
+          to_extents.push_back(to[d]);
+        }
+      for (const std::int64_t extent : from)
+        if (extent != 1) from_extents.push_back(extent);
+      if (to_extents != from_extents) {
+        // A whole root in order stays one run, if only buffers stand behind it.
+        if (fusion_.has_buffer(node.operands[0]))
+          leaf(map);
+        else
+          keep_all();
+        return;
+      }
+      Map inner(from.size(), -1);
+      std::size_t next = 0;
+      for (std::size_t d = 0; d < from.size(); ++d)
+        if (from[d] != 1) inner[d] = nontrivial_to[next++];
+      visit(node.operands[0], inner);
+    } else if (node.op == Op::Iota) {
+      leaf({map[static_cast<std::size_t>(node.attributes.integer("iota_dimension"))]});
+    } else {
+      keep_all();
+    }
+  }
+
+  const Fusion& fusion_;
+  const ir::Graph& graph_;
+  const Shape& root_;
+  std::vector<bool> keep_;
+  std::set<std::pair<Value, Map>> seen_;
+};
+
+/// The largest divisor of n that is at most `limit`.
+std::int64_t divisor(std::int64_t n, std::int64_t limit) {
+  for (std::int64_t d = std::min(n, limit); d > 1; --d)
+    if (n % d == 0) return d;
+  return 1;
+}
+
+class Scheduler {
+ public:
+  Scheduler(const Fusion& fusion, const Cluster& cluster, const Target& target, kernel::Kernel& k,
+            const std::vector<std::int32_t>& buffer_of)
+      : fusion_(fusion), graph_(*fusion.graph), cluster_(cluster), target_(target), e(fusion, k, buffer_of) {}
+
+  void run() {
+    for (const Item& item : cluster_.items)
+      if (item.hold == Item::Hold::Stored) e.withhold(item.value);
+    switch (cluster_.kind) {
+      case Cluster::Kind::Map: map(); break;
+      case Cluster::Kind::Rows: rows(); break;
+      case Cluster::Kind::Columns: columns(); break;
+      default: break;
+    }
+  }
+  [[nodiscard]] std::vector<std::int32_t> buffers() const { return e.buffers; }
+
+ private:
+  [[nodiscard]] bool parallel() const { return target_.threads > 1 && cluster_.cost >= kParallelWork; }
+
+  /// Opens the outermost loop; none when there is one iteration.
+  Expr open_outer(std::int64_t extent) {
+    outer_open_ = extent > 1;
+    if (!outer_open_) return e.b.index(0);
+    return e.b.open(parallel() ? LoopKind::Parallel : LoopKind::Serial, "p", extent);
+  }
+  void close_outer() {
+    if (outer_open_) e.b.close();
+  }
+  Expr open_vector(std::int64_t extent, const char* name = "j") {
+    vector_open_ = extent > 1;
+    return vector_open_ ? e.b.open(LoopKind::Vector, name, extent) : e.b.index(0);
+  }
+  void close_vector() {
+    if (vector_open_) e.b.close();
+  }
+
+  void map() {
+    const Shape& shape = graph_.shape(cluster_.items[0].value);
+    const std::int64_t total = element_count(shape);
+    std::size_t start = 0;
+    for (const Item& item : cluster_.items) {
+      Boundaries boundaries(fusion_, shape);
+      boundaries.visit_operands(*graph_.producer(item.value));
+      start = std::max(start, boundaries.run_start());
+    }
+    std::int64_t run = 1;
+    for (std::size_t d = start; d < shape.size(); ++d) run *= shape[d];
+    // A run shorter than the lanes is not worth a vector loop of its own.
+    while (run < kLanes && start > 0) run *= shape[--start];
+    const std::int64_t outer = total / run;
+    std::int64_t splits = 1;
+    if (parallel() && outer < 4 * target_.threads && run >= 4096) splits = divisor(run / kLanes, 16 * target_.threads);
+    if (splits > 1 && run % splits != 0) splits = divisor(run, 16 * target_.threads);
+    const std::int64_t block = run / splits;
+    const Expr p = open_outer(outer * splits);
+    const Expr j = open_vector(block);
+    const Expr row = splits == 1 ? p : e.b.binary(kernel::Op::Divide, p, e.b.index(splits));
+    const Expr column =
+        splits == 1 ? j
+                    : e.b.add(e.b.mul(e.b.binary(kernel::Op::Remainder, p, e.b.index(splits)), e.b.index(block)), j);
+    const Index at = e.split_index(row, column, shape, start);
+    // What depends on other items first: the memory that an item takes over has then been read by all.
+    for (std::size_t n = cluster_.items.size(); n-- > 0;)
+      if (cluster_.items[n].hold == Item::Hold::Stored)
+        e.store(cluster_.items[n].value, at, e.element(cluster_.items[n].value, at));
+    close_vector();
+    close_outer();
+  }
+
+  Expr identity(Op monoid, DType dtype) {
+    // -0 is what leaves every float as it is.
+    if (monoid == Op::Add && is_float(dtype)) return e.b.constant(dtype, -0.0);
+    return e.literal(ir::identity(monoid, dtype), 0);
+  }
+
+  struct Reduction {
+    Value value;
+    ReduceForm form;
+    const Node* node;
+    std::int32_t accumulator;
+    DType dtype;
+  };
+
+  void rows() {
+    const std::int64_t rows = cluster_.rows;
+    const Expr p = open_outer(rows);
+    int last = 0;
+    for (const Item& item : cluster_.items) last = std::max(last, item.level);
+    for (int level = 0; level <= last; ++level) {
+      std::vector<std::int64_t> widths;
+      for (const Item& item : cluster_.items)
+        if (item.level == level && item.hold != Item::Hold::Inline &&
+            std::find(widths.begin(), widths.end(), width(item)) == widths.end())
+          widths.push_back(width(item));
+      // Scalars come first: they are cheap, and rows of the level may not depend on them, nor they on rows.
+      std::sort(widths.begin(), widths.end());
+      for (const std::int64_t extent : widths) row_pass(p, level, extent);
+    }
+    close_outer();
+  }
+
+  [[nodiscard]] std::int64_t width(const Item& item) const {
+    const auto form = reduce_form(graph_, *graph_.producer(item.value));
+    return form ? form->reduced : element_count(graph_.shape(item.value)) / cluster_.rows;
+  }
+
+  void row_pass(Expr p, int level, std::int64_t extent) {
+    std::vector<Reduction> reductions;
+    std::vector<const Item*> maps;
+    for (const Item& item : cluster_.items) {
+      if (item.level != level || item.hold == Item::Hold::Inline || width(item) != extent) continue;
+      const Node& node = *graph_.producer(item.value);
+      const auto form = reduce_form(graph_, node);
+      if (!form) {
+        maps.push_back(&item);
+        continue;
+      }
+      const DType dtype = compute_type(graph_.dtype(item.value));
+      const std::int64_t lanes = std::min(kLanes, extent);
+      const std::int32_t accumulator = e.b.local("acc" + std::to_string(item.value), dtype, lanes);
+      for (std::int64_t lane = 0; lane < lanes; ++lane)
+        e.b.write(accumulator, e.b.index(lane), identity(form->monoid, dtype));
+      reductions.push_back({item.value, *form, &node, accumulator, dtype});
+    }
+    std::vector<std::int32_t> locals(maps.size(), -1);
+    for (std::size_t n = 0; n < maps.size(); ++n) {
+      const bool scalar = extent == 1 && maps[n]->hold != Item::Hold::Inline;
+      if (scalar || maps[n]->hold == Item::Hold::Scratch)
+        locals[n] =
+            e.b.local("row" + std::to_string(maps[n]->value), compute_type(graph_.dtype(maps[n]->value)), extent);
+    }
+    const Expr j = open_vector(extent);
+    for (const Reduction& r : reductions) {
+      const Shape& shape = graph_.shape(r.node->operands[0]);
+      const Expr element = e.element(r.node->operands[0], e.split_index(p, j, shape, *prefix_of(shape, r.form.outer)));
+      const Expr lane = vector_open_ ? e.b.lane() : e.b.index(0);
+      e.b.write(r.accumulator, lane, e.b.binary(monoid_op(r.form.monoid), e.b.read(r.accumulator, lane), element));
+    }
+    // In a pass of scalars later ones read the locals of earlier ones; in a row, what depends on others is stored
+    // first.
+    for (std::size_t step = 0; step < maps.size(); ++step) {
+      const std::size_t n = extent == 1 ? step : maps.size() - 1 - step;
+      const Item& item = *maps[n];
+      const Shape& shape = graph_.shape(item.value);
+      const Index at = e.split_index(p, j, shape, *prefix_of(shape, cluster_.rows));
+      const Expr element = e.element(item.value, at);
+      if (locals[n] >= 0) e.b.write(locals[n], j, element);
+      if (item.hold == Item::Hold::Stored) e.store(item.value, at, locals[n] >= 0 ? e.b.read(locals[n], j) : element);
+      if (extent == 1 && locals[n] >= 0) e.hold_scalar(item.value, locals[n]);
+    }
+    close_vector();
+    for (const Reduction& r : reductions) {
+      // A halving tree in a fixed order.
+      const std::int64_t lanes = std::min(kLanes, extent);
+      const auto combine = [&](Expr a, Expr b) { return e.b.binary(monoid_op(r.form.monoid), a, b); };
+      std::vector<std::int64_t> live(static_cast<std::size_t>(lanes));
+      for (std::int64_t half = kLanes / 2; half >= 1; half /= 2)
+        for (std::int64_t lane = 0; lane < half && lane + half < lanes; ++lane)
+          e.b.write(r.accumulator, e.b.index(lane),
+                    combine(e.b.read(r.accumulator, e.b.index(lane)), e.b.read(r.accumulator, e.b.index(lane + half))));
+      const std::int32_t result = e.b.local("row" + std::to_string(r.value), r.dtype, 1);
+      const Expr initial = e.element(r.node->operands[1], {});
+      e.b.write(result, e.rounded(combine(initial, e.b.read(r.accumulator, e.b.index(0))), graph_.dtype(r.value)));
+      const Shape& shape = graph_.shape(r.value);
+      if (e.fusion_.has_buffer(r.value)) e.store(r.value, e.delinear(p, shape), e.b.read(result));
+      e.hold_scalar(r.value, result);
+    }
+    for (std::size_t n = 0; n < maps.size(); ++n) {
+      if (locals[n] >= 0 && extent > 1)
+        e.hold_row(maps[n]->value, locals[n], *prefix_of(graph_.shape(maps[n]->value), cluster_.rows));
+      if (locals[n] < 0 && maps[n]->hold == Item::Hold::Stored) e.release(maps[n]->value);
+    }
+  }
+
+  void columns() {
+    const ReduceForm& c = cluster_.columns;
+    std::int64_t block = c.inner, blocks = 1;
+    if (c.inner > kColumnBlock || (parallel() && c.outer < 2 * target_.threads && c.inner >= 64 * target_.threads)) {
+      // Columns are shared out when there are not enough chunks of rows.
+      block = divisor(c.inner, std::min(kColumnBlock, std::max<std::int64_t>(kLanes, c.inner / (2 * target_.threads))));
+      blocks = c.inner / block;
+    }
+    const Expr p = open_outer(c.outer * blocks);
+    const Expr outer = blocks == 1 ? p : e.b.binary(kernel::Op::Divide, p, e.b.index(blocks));
+    const Expr first =
+        blocks == 1 ? e.b.index(0) : e.b.mul(e.b.binary(kernel::Op::Remainder, p, e.b.index(blocks)), e.b.index(block));
+    std::vector<Reduction> reductions;
+    for (const Item& item : cluster_.items) {
+      const Node& node = *graph_.producer(item.value);
+      const auto form = reduce_form(graph_, node);
+      if (!form) continue;
+      const DType dtype = compute_type(graph_.dtype(item.value));
+      reductions.push_back(
+          {item.value, *form, &node, e.b.local("acc" + std::to_string(item.value), dtype, block), dtype});
+    }
+    Expr j = open_vector(block);
+    for (const Reduction& r : reductions) e.b.write(r.accumulator, j, identity(r.form.monoid, r.dtype));
+    close_vector();
+    const Expr k = e.b.open(LoopKind::Serial, "k", c.reduced);
+    const Expr row = e.b.add(e.b.mul(outer, e.b.index(c.reduced)), k);
+    j = open_vector(block);
+    const Expr column = e.b.add(first, j);
+    for (const Reduction& r : reductions) {
+      const Shape& shape = graph_.shape(r.node->operands[0]);
+      const Expr element =
+          e.element(r.node->operands[0], e.split_index(row, column, shape, *prefix_of(shape, c.outer * c.reduced)));
+      e.b.write(r.accumulator, j, e.b.binary(monoid_op(r.form.monoid), e.b.read(r.accumulator, j), element));
+    }
+    for (std::size_t n = cluster_.items.size(); n-- > 0;) {
+      const Item& item = cluster_.items[n];
+      if (item.hold != Item::Hold::Stored || reduce_form(graph_, *graph_.producer(item.value))) continue;
+      const Shape& shape = graph_.shape(item.value);
+      const Index at = e.split_index(row, column, shape, *prefix_of(shape, c.outer * c.reduced));
+      e.store(item.value, at, e.element(item.value, at));
+    }
+    close_vector();
+    e.b.close();
+    j = open_vector(block);
+    for (const Reduction& r : reductions) {
+      const Shape& shape = graph_.shape(r.value);
+      const Expr initial = e.element(r.node->operands[1], {});
+      const Expr total = e.b.binary(monoid_op(r.form.monoid), initial, e.b.read(r.accumulator, j));
+      e.store(r.value, e.split_index(outer, e.b.add(first, j), shape, *prefix_of(shape, c.outer)),
+              e.rounded(total, graph_.dtype(r.value)));
+    }
+    close_vector();
+    close_outer();
+  }
+
+  const Fusion& fusion_;
+  const ir::Graph& graph_;
+  const Cluster& cluster_;
+  const Target& target_;
+  Emitter e;
+  bool outer_open_ = false, vector_open_ = false;
+};
+
+Step library_step(const Fusion& fusion, const Cluster& cluster, const std::vector<std::int32_t>& buffer_of) {
+  const ir::Graph& graph = *fusion.graph;
+  Step step;
+  const Node& node = *cluster.node;
+  step.kind = cluster.kind == Cluster::Kind::Library ? Step::Kind::Library : Step::Kind::Host;
+  step.library.node = node;
+  step.library.operand_types = graph.types(node.operands);
+  if (!node.results.empty()) step.library.result_type = graph.type(node.results[0]);
+  step.library.epilogue = cluster.epilogue;
+  const auto use = [&](Value v) { step.buffers.push_back(buffer_of[static_cast<std::size_t>(fusion.storage_of(v))]); };
+  for (const Value v : node.operands) use(v);
+  for (const Value v : cluster.epilogue_operands) use(v);
+  for (const Item& item : cluster.items) use(item.value);
+  return step;
+}
+
+}  // namespace
+
+Step schedule(const Fusion& fusion, const Cluster& cluster, const Target& target,
+              const std::vector<std::int32_t>& buffer_of) {
+  const ir::Graph& graph = *fusion.graph;
+  if (cluster.kind == Cluster::Kind::Scatter) throw Error(ErrorKind::Unsupported, "scatter has no kernel");
+  Step step;
+  if (cluster.kind == Cluster::Kind::Library || cluster.kind == Cluster::Kind::Host) {
+    step = library_step(fusion, cluster, buffer_of);
+    const ir::Primitive& row = ir::primitive(step.library.node.op);
+    if (row.cost)
+      step.operations =
+          row.cost(step.library.node, step.library.operand_types, {&step.library.result_type, 1}).operations;
+  } else {
+    step.operations = cluster.cost;
+    for (const Item& item : cluster.items) {
+      const Node& node = *graph.producer(item.value);
+      step.kernel.name += (step.kernel.name.empty() ? "" : "_") + std::string(ir::name(node.op));
+      step.kernel.comment += (step.kernel.comment.empty() ? "" : "\n") + describe(graph, item.value);
+    }
+    if (step.kernel.name.size() > 48) step.kernel.name.resize(48);
+    Scheduler scheduler(fusion, cluster, target, step.kernel, buffer_of);
+    scheduler.run();
+    step.buffers = scheduler.buffers();
+  }
+  step.location =
+      cluster.node != nullptr ? cluster.node->location : graph.producer(cluster.items.back().value)->location;
+  return step;
+}
+
+}  // namespace tessera::pass

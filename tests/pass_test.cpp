@@ -1,0 +1,561 @@
+// Lowering: a Program computes what the graph says (against the reference interpreter), in the kernels it should take,
+// with a memory plan that holds. Kernels run by walking their IR (tests/kernel_interpreter.hpp).
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <random>
+
+#include "kernel_interpreter.hpp"
+#include "tessera/ir/primitive.hpp"
+#include "tessera/pass/fusion.hpp"
+#include "tessera/pass/program.hpp"
+
+namespace tessera {
+namespace {
+
+using ir::Builder;
+using ir::Graph;
+using ir::Integers;
+using ir::Node;
+using ir::Op;
+using ir::Value;
+using ir::Values;
+using pass::Buffer;
+using pass::Program;
+using pass::Step;
+
+bool every_product(const Graph&, const Node& node) { return node.op == Op::DotGeneral; }
+
+pass::Target target(int threads = 2, bool library = false) {
+  pass::Target t;
+  t.threads = threads;
+  if (library) t.has_library_kernel = every_product;
+  return t;
+}
+
+/// A library as it could be: the product by the row's `evaluate`, then the epilogue in its order.
+Literal run_library(const pass::LibraryCall& call, std::span<const Literal> operands) {
+  const std::size_t own = call.node.operands.size();
+  Literal result = ir::primitive(call.node.op).evaluate(call.node, operands.first(own))[0];
+  std::size_t next = own;
+  for (const auto& epilogue : call.epilogue) {
+    using Kind = pass::LibraryCall::Epilogue::Kind;
+    const auto out = result.as<float>();
+    if (epilogue.kind == Kind::Relu) {
+      for (float& x : out) x = x <= 0 ? 0 : x;
+      continue;
+    }
+    const auto other = operands[next++].as<float>();
+    for (std::size_t i = 0; i < out.size(); ++i) out[i] += other[epilogue.kind == Kind::AddBias ? i % other.size() : i];
+  }
+  return result;
+}
+
+/// Runs a program over the buffers that it planned.
+std::vector<Literal> run(const Program& program, std::vector<Literal> inputs) {
+  std::vector<std::byte> arena(program.arena_bytes + 64, std::byte{0xAA});
+  std::vector<Literal> outputs(static_cast<std::size_t>(program.outputs));
+  std::vector<void*> memory(program.buffers.size(), nullptr);
+  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+    const Buffer& buffer = program.buffers[b];
+    switch (buffer.kind) {
+      case Buffer::Kind::Input: memory[b] = inputs[static_cast<std::size_t>(buffer.index)].data(); break;
+      case Buffer::Kind::Constant: memory[b] = program.constants[static_cast<std::size_t>(buffer.index)].data(); break;
+      case Buffer::Kind::Temporary: memory[b] = arena.data() + buffer.offset; break;
+      case Buffer::Kind::Output: {
+        Literal& out = outputs[static_cast<std::size_t>(buffer.index)];
+        out = buffer.donated_from >= 0
+                  ? Literal(buffer.type, inputs[static_cast<std::size_t>(buffer.donated_from)].storage())
+                  : Literal(buffer.type);
+        if (buffer.donated_from < 0) std::memset(out.data(), 0xBB, out.bytes());
+        memory[b] = out.data();
+      }
+    }
+  }
+  for (const auto& alias : program.aliases)
+    outputs[static_cast<std::size_t>(alias.output)] = alias.input >= 0
+                                                          ? inputs[static_cast<std::size_t>(alias.input)]
+                                                          : program.constants[static_cast<std::size_t>(alias.constant)];
+  for (const Step& step : program.steps) {
+    std::vector<void*> arguments;
+    for (const std::int32_t b : step.buffers) arguments.push_back(memory[static_cast<std::size_t>(b)]);
+    if (step.kind == Step::Kind::Kernel) {
+      kernel::verify(step.kernel);
+      testing::KernelInterpreter(step.kernel, arguments).run();
+      continue;
+    }
+    std::vector<Literal> operands;
+    for (std::size_t i = 0; i < arguments.size(); ++i) {
+      TensorType type = program.buffers[static_cast<std::size_t>(step.buffers[i])].type;
+      if (i < step.library.operand_types.size()) type = step.library.operand_types[i];
+      Literal operand(type);
+      std::memcpy(operand.data(), arguments[i], operand.bytes());
+      operands.push_back(operand);
+    }
+    if (step.kind == Step::Kind::Library) {
+      const Literal result = run_library(step.library, operands);
+      std::memcpy(arguments.back(), result.data(), result.bytes());
+    } else {
+      ir::primitive(step.library.node.op).evaluate(step.library.node, operands);
+    }
+  }
+  return outputs;
+}
+
+Literal random_literal(const TensorType& type, std::mt19937& random) {
+  Literal literal(type);
+  for (std::int64_t i = 0; i < literal.size(); ++i) {
+    if (is_float(type.dtype))
+      literal.set_double(i, std::uniform_real_distribution<double>(-2, 2)(random));
+    else
+      literal.set_integer(i, type.dtype == DType::Bool ? static_cast<std::int64_t>(random() % 2)
+                                                       : static_cast<std::int64_t>(random() % 7) - 3);
+  }
+  return literal;
+}
+
+void expect_close(const Literal& got, const Literal& want, const std::string& where, double tolerance = 2e-5) {
+  ASSERT_EQ(got.size(), want.size()) << where;
+  for (std::int64_t i = 0; i < want.size(); ++i) {
+    const double a = got.get_double(i), b = want.get_double(i);
+    if (std::isnan(a) && std::isnan(b)) continue;
+    if (a == b) continue;
+    ASSERT_LE(std::abs(a - b), tolerance * std::max(1.0, std::abs(b))) << where << " element " << i;
+  }
+}
+
+struct Lowered {
+  Program program;
+  std::vector<Literal> results;
+};
+
+Lowered check(const Graph& graph, const pass::Target& t, const CompileOptions& options = {}, unsigned seed = 1,
+              double tolerance = 2e-5) {
+  std::mt19937 random(seed);
+  std::vector<Literal> inputs, copies;
+  for (const TensorType& type : graph.parameter_types()) {
+    inputs.push_back(random_literal(type, random));
+    Literal copy(type);
+    std::memcpy(copy.data(), inputs.back().data(), copy.bytes());
+    copies.push_back(copy);
+  }
+  Lowered lowered{pass::lower(graph, t, options), {}};
+  pass::verify(lowered.program);
+  const std::vector<Literal> want = ir::interpret(graph, inputs);
+  lowered.results = run(lowered.program, copies);
+  for (std::size_t i = 0; i < want.size(); ++i)
+    expect_close(lowered.results[i], want[i], "result " + std::to_string(i) + "\n" + pass::to_string(lowered.program),
+                 tolerance);
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    if (i >= options.donated.size() || !options.donated[i]) {
+      EXPECT_TRUE(inputs[i].identical(copies[i])) << "input " << i << " was overwritten";
+    }
+  return lowered;
+}
+
+std::size_t kernels(const Program& program) {
+  return static_cast<std::size_t>(std::count_if(program.steps.begin(), program.steps.end(),
+                                                [](const Step& s) { return s.kind == Step::Kind::Kernel; }));
+}
+
+const Shape kScalar{};
+TensorType f32(Shape shape) { return {DType::F32, std::move(shape)}; }
+
+Value softmax(Builder& b, Value x) {
+  const Shape shape = b.shape(x);
+  const auto last = static_cast<std::int64_t>(shape.size()) - 1;
+  const Integers kept = ir::iota_integers(last);
+  const Value top = b.broadcast_in_dim(b.reduce(Op::Maximum, x, {last}), shape, kept);
+  const Value e = b.unary(Op::Exponential, b.subtract(x, top));
+  return b.divide(e, b.broadcast_in_dim(b.sum(e, {last}), shape, kept));
+}
+
+Value layer_norm(Builder& b, Value x, Value scale, Value offset) {
+  const Shape shape = b.shape(x);
+  const auto last = static_cast<std::int64_t>(shape.size()) - 1;
+  const Integers kept = ir::iota_integers(last);
+  const double n = static_cast<double>(shape.back());
+  const auto mean_of = [&](Value v) {
+    const Value sum = b.sum(v, {last});
+    return b.broadcast_in_dim(b.divide(sum, b.full_like(sum, n)), shape, kept);
+  };
+  const Value centred = b.subtract(x, mean_of(x));
+  const Value variance = mean_of(b.multiply(centred, centred));
+  const Value normal = b.multiply(centred, b.unary(Op::Rsqrt, b.add(variance, b.full_like(variance, 1e-5))));
+  return b.add(b.multiply(normal, b.broadcast_in_dim(scale, shape, {last})), b.broadcast_in_dim(offset, shape, {last}));
+}
+
+Value relu(Builder& b, Value x) {
+  const Value zero = b.zeros_like(x);
+  return b.select(b.compare(x, zero, "LE"), zero, x);
+}
+
+TEST(Lower, ElementwiseChainIsOneKernel) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({33, 70})), bias = graph.parameter(f32({70}));
+  const Value y = b.unary(Op::Tanh, b.add(b.multiply(x, x), b.broadcast_in_dim(bias, {33, 70}, {1})));
+  graph.results = {y};
+  EXPECT_EQ(kernels(check(graph, target()).program), 1U);
+}
+
+TEST(Lower, SoftmaxIsOneKernel) {
+  for (const std::int64_t n : {1, 3, 10, 16, 17, 100}) {
+    Graph graph;
+    Builder b{graph};
+    const Value x = graph.parameter(f32({37, n}));
+    graph.results = {softmax(b, x)};
+    EXPECT_EQ(kernels(check(graph, target()).program), 1U) << n;
+  }
+}
+
+TEST(Lower, LayerNormIsOneKernel) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({4, 6, 50})), scale = graph.parameter(f32({50})),
+              offset = graph.parameter(f32({50}));
+  graph.results = {layer_norm(b, x, scale, offset)};
+  EXPECT_EQ(kernels(check(graph, target()).program), 1U);
+}
+
+TEST(Lower, MomentumUpdateIsOneKernelInPlace) {
+  Graph graph;
+  Builder b{graph};
+  const TensorType type = f32({64, 100});
+  const Value parameter = graph.parameter(type), momentum = graph.parameter(type), gradient = graph.parameter(type),
+              rate = graph.parameter(f32({}));
+  const Value next = b.add(b.multiply(b.full(DType::F32, 0.9, type.shape), momentum), gradient);
+  graph.results = {b.subtract(parameter, b.multiply(b.broadcast_in_dim(rate, type.shape, {}), next)), next};
+  CompileOptions options;
+  options.donated = {true, true, false, false};
+  const Program program = check(graph, target(), options).program;
+  EXPECT_EQ(kernels(program), 1U);
+  EXPECT_EQ(program.arena_bytes, 0U);
+  for (const Buffer& buffer : program.buffers)
+    if (buffer.kind == Buffer::Kind::Output) {
+      EXPECT_EQ(buffer.donated_from, buffer.index);
+    }
+}
+
+TEST(Lower, DonatedInputThatIsReadShiftedIsKept) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({40}));
+  graph.results = {b.add(x, b.reverse(x, {0}))};
+  CompileOptions options;
+  options.donated = {true};
+  const Program program = check(graph, target(), options).program;
+  for (const Buffer& buffer : program.buffers) EXPECT_EQ(buffer.donated_from, -1);
+}
+
+TEST(Lower, ColumnSumSharesItsLoopWithTheMaskedGradient) {
+  Graph graph;
+  Builder b{graph};
+  const Value gradient = graph.parameter(f32({128, 48})), output = graph.parameter(f32({128, 48}));
+  const Value zero = b.zeros_like(gradient);
+  const Value masked = b.select(b.compare(output, zero, "GT"), gradient, zero);
+  graph.results = {masked, b.sum(masked, {0})};
+  EXPECT_EQ(kernels(check(graph, target()).program), 1U);
+}
+
+TEST(Lower, LargeReductionsTakeTwoStages) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({256, 25, 12}));
+  graph.results = {b.sum(x, {0, 1, 2}), b.sum(b.multiply(x, x), {0, 1}), b.reduce(Op::Maximum, x, {0, 2})};
+  const Program program = check(graph, target()).program;
+  bool parallel = false;
+  for (const Step& step : program.steps) parallel = parallel || step.kernel.parallel_extent() > 1;
+  EXPECT_TRUE(parallel);
+}
+
+/// One training step of a perceptron, by hand.
+Graph perceptron_step(std::int64_t batch, std::int64_t in, std::int64_t hidden, std::int64_t classes) {
+  Graph graph("step");
+  Builder b{graph};
+  const Value x = graph.parameter(f32({batch, in})), labels = graph.parameter({DType::I32, {batch}});
+  const Value w1 = graph.parameter(f32({in, hidden})), b1 = graph.parameter(f32({hidden}));
+  const Value w2 = graph.parameter(f32({hidden, classes})), b2 = graph.parameter(f32({classes}));
+  const auto dot = [&](Value p, Value q) { return b.dot_general(p, q, {{}, {}, {1}, {0}}); };
+  const auto bias = [&](Value v, Value c) { return b.add(v, b.broadcast_in_dim(c, b.shape(v), {1})); };
+  const Value h = relu(b, bias(dot(x, w1), b1));
+  const Value logits = bias(dot(h, w2), b2);
+  const Shape shape = b.shape(logits);
+  const Value one_hot =
+      b.convert(b.compare(b.broadcast_in_dim(labels, shape, {0}), b.iota(DType::I32, shape, 1), "EQ"), DType::F32);
+  const Value top = b.reduce(Op::Maximum, logits, {1});
+  const Value shifted = b.subtract(logits, b.broadcast_in_dim(top, shape, {0}));
+  const Value log_sum = b.unary(Op::Log, b.sum(b.unary(Op::Exponential, shifted), {1}));
+  const Value log_probability = b.subtract(shifted, b.broadcast_in_dim(log_sum, shape, {0}));
+  const Value total = b.negate(b.sum(b.multiply(one_hot, log_probability), {0, 1}));
+  const Value loss = b.divide(total, b.full(DType::F32, static_cast<double>(batch)));
+  const Value d_logits = b.divide(b.subtract(b.unary(Op::Exponential, log_probability), one_hot),
+                                  b.full(DType::F32, static_cast<double>(batch), shape));
+  const Value dw2 = dot(b.transpose(h, {1, 0}), d_logits), db2 = b.sum(d_logits, {0});
+  const Value dh = dot(d_logits, b.transpose(w2, {1, 0}));
+  const Value pre = bias(dot(x, w1), b1);
+  const Value masked = b.select(b.compare(pre, b.zeros_like(pre), "LE"), b.zeros_like(dh), dh);
+  const Value dw1 = dot(b.transpose(x, {1, 0}), masked), db1 = b.sum(masked, {0});
+  const auto update = [&](Value p, Value g) { return b.subtract(p, b.multiply(b.full_like(p, 0.01), g)); };
+  graph.results = {loss, update(w1, dw1), update(b1, db1), update(w2, dw2), update(b2, db2)};
+  return graph;
+}
+
+TEST(Lower, PerceptronStep) {
+  const Graph graph = perceptron_step(32, 20, 24, 10);
+  CompileOptions options;
+  options.donated = {false, false, true, true, true, true};
+  check(graph, target(2, false), options);
+  const Program program = check(graph, target(2, true), options).program;
+  std::size_t libraries = 0, fused = 0;
+  for (const Step& step : program.steps) {
+    if (step.kind != Step::Kind::Library) continue;
+    ++libraries;
+    fused += step.library.epilogue.size();
+  }
+  EXPECT_EQ(libraries, 5U) << pass::to_string(program);
+  EXPECT_EQ(fused, 3U) << "bias and relu, and bias";
+  EXPECT_LE(kernels(program), 8U) << pass::to_string(program);
+  for (const Buffer& buffer : program.buffers)
+    if (buffer.kind == Buffer::Kind::Output && buffer.index > 0) {
+      EXPECT_GE(buffer.donated_from, 0) << buffer.name;
+    }
+}
+
+TEST(Lower, ResultsThatAreInputsConstantsOrEachOther) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({2, 3}));
+  const Value y = b.unary(Op::Exponential, x);
+  graph.results = {x,
+                   y,
+                   y,
+                   b.reshape(y, {6}),
+                   b.constant(Literal::from<float>({2}, {1, 2})),
+                   b.reshape(x, {3, 2}),
+                   b.full(DType::F32, 7, {5})};
+  check(graph, target());
+}
+
+TEST(Lower, EmptyTensors) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({0, 4})), y = graph.parameter(f32({3, 0}));
+  graph.results = {b.unary(Op::Exponential, x), b.sum(x, {0}), b.sum(y, {1}), b.concatenate({x, x}, 0)};
+  check(graph, target());
+}
+
+TEST(Lower, HalvesAreRoundedAtEachNode) {
+  for (const DType dtype : {DType::F16, DType::BF16}) {
+    Graph graph;
+    Builder b{graph};
+    const Value x = graph.parameter({dtype, {8, 20}}), y = graph.parameter({dtype, {8, 20}});
+    graph.results = {b.multiply(b.add(x, y), b.subtract(x, y)), b.sum(b.multiply(x, y), {1})};
+    check(graph, target(), {}, 3, 1e-7);
+  }
+}
+
+TEST(Lower, PrecisionChangesProductsAlone) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({6, 8})), y = graph.parameter(f32({8, 5}));
+  graph.results = {b.dot_general(x, y, {{}, {}, {1}, {0}}), b.add(x, x)};
+  CompileOptions options;
+  options.precision = Precision::BFloat16;
+  const Program program = check(graph, target(), options, 5, 3e-2).program;
+  for (const Buffer& buffer : program.buffers)
+    if (buffer.kind == Buffer::Kind::Output) {
+      EXPECT_EQ(buffer.type.dtype, DType::F32);
+    }
+}
+
+TEST(Lower, ReductionWithBodyOfItsOwn) {  // index of the largest
+  auto body = std::make_shared<Graph>();
+  {
+    Builder b{*body};
+    const Value best = body->parameter(f32({})), at = body->parameter({DType::I32, {}});
+    const Value x = body->parameter(f32({})), i = body->parameter({DType::I32, {}});
+    const Value keep = b.compare(best, x, "GE");
+    body->results = {b.select(keep, best, x), b.select(keep, at, i)};
+  }
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({23, 11}));
+  const Value i = b.iota(DType::I32, {23, 11}, 1);
+  graph.results = graph.add(Op::Reduce, {x, i, b.full(DType::F32, -1e30), b.full(DType::I32, 0)},
+                            {{"dimensions", Integers{1}}}, {body});
+  check(graph, target());
+}
+
+TEST(Simplify, IsIdempotentAndKeepsSignedZero) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({4, 5}));
+  const Value y =
+      b.transpose(b.transpose(b.add(b.multiply(x, b.full_like(x, 1)), b.full_like(x, -0.0)), {1, 0}), {1, 0});
+  graph.results = {b.reshape(b.reshape(y, {20}), {4, 5}), b.add(x, b.zeros_like(x)), b.multiply(x, b.zeros_like(x))};
+  const Graph once = pass::simplify(graph);
+  EXPECT_EQ(once.key(), pass::simplify(once).key());
+  EXPECT_EQ(once.results[0], once.parameters[0]);
+  EXPECT_NE(once.results[1], once.parameters[0]) << "-0 + 0 is 0";
+  const Node* product = once.producer(once.results[2]);
+  ASSERT_NE(product, nullptr);
+  EXPECT_EQ(product->op, Op::Multiply) << "0 * NaN is NaN";
+}
+
+TEST(Simplify, CallsAreInlinedAndEqualNodesMerged) {
+  auto body = std::make_shared<Graph>("twice");
+  {
+    Builder b{*body};
+    const Value x = body->parameter(f32({3}));
+    body->results = {b.add(x, x)};
+  }
+  Graph graph;
+  const Value x = graph.parameter(f32({3}));
+  const Value a = graph.add1(Op::Call, {x}, {{"callee", std::string("twice")}}, {body});
+  const Value c = graph.add1(Op::Call, {x}, {{"callee", std::string("twice")}}, {body});
+  graph.results = {Builder{graph}.multiply(a, c)};
+  EXPECT_EQ(pass::simplify(graph).nodes.size(), 2U);
+  check(graph, target());
+}
+
+TEST(Plan, ReusesTheMemoryOfWhatDied) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({64, 64}));
+  Value v = x;
+  for (int i = 0; i < 6; ++i) v = b.dot_general(v, x, {{}, {}, {1}, {0}});
+  graph.results = {v};
+  const Program program = check(graph, target(2, true), {}, 1, 1e-3).program;
+  EXPECT_EQ(program.arena_bytes, 2 * 64 * 64 * sizeof(float));
+}
+
+TEST(Plan, VerifierSeesOverlap) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({16, 16}));
+  const auto dot = [&](Value p, Value q) { return b.dot_general(p, q, {{}, {}, {1}, {0}}); };
+  const Value y = dot(x, x), z = dot(y, x);
+  graph.results = {dot(y, z)};
+  Program program = pass::lower(graph, target(2, true), {});
+  pass::verify(program);
+  for (Buffer& buffer : program.buffers) buffer.offset = 0;
+  EXPECT_THROW(pass::verify(program), Error);
+  program = pass::lower(graph, target(2, true), {});
+  std::swap(program.steps[0], program.steps[1]);
+  EXPECT_THROW(pass::verify(program), Error);
+}
+
+/// A graph of about `size` nodes from everything that fuses.
+Graph random_graph(std::mt19937& random, int size) {
+  Graph graph("random");
+  Builder b{graph};
+  const auto pick = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
+  const Shape shapes[] = {{6, 8}, {8, 6}, {8}, {6}, {2, 3, 8}, {48}, {1, 8}, {3, 20}, {}};
+  Values pool;
+  for (const Shape& shape : shapes) pool.push_back(graph.parameter(f32(shape)));
+  const auto any = [&] { return pool[pick(pool.size())]; };
+  const auto like = [&](Value v) {
+    Values same;
+    for (const Value w : pool)
+      if (graph.shape(w) == graph.shape(v)) same.push_back(w);
+    return same[pick(same.size())];
+  };
+  for (int i = 0; i < size; ++i) {
+    const Value x = any();
+    const Shape shape = graph.shape(x);
+    const auto rank = static_cast<std::int64_t>(shape.size());
+    const std::int64_t d = rank == 0 ? 0 : static_cast<std::int64_t>(pick(shape.size()));
+    const auto ud = static_cast<std::size_t>(d);
+    Value made = x;
+    switch (pick(14)) {
+      case 0: made = b.add(x, like(x)); break;
+      case 1: made = b.unary(Op::Tanh, x); break;
+      case 2: made = b.binary(random() % 2 == 0 ? Op::Maximum : Op::Minimum, x, like(x)); break;
+      case 3: {
+        const Value y = like(x);
+        made = b.select(b.compare(x, y, "LT"), y, b.negate(like(x)));
+        break;
+      }
+      case 4: {
+        if (rank == 0) break;
+        Shape bigger = shape;
+        const std::size_t at = pick(shape.size() + 1);
+        if (rank >= 3) break;
+        bigger.insert(bigger.begin() + static_cast<std::ptrdiff_t>(at), 3);
+        Integers dimensions;
+        for (std::size_t k = 0; k < shape.size(); ++k)
+          dimensions.push_back(static_cast<std::int64_t>(k + (k >= at ? 1 : 0)));
+        made = b.broadcast_in_dim(x, bigger, dimensions);
+        break;
+      }
+      case 5:
+        if (rank > 0) made = b.sum(x, {d});
+        break;
+      case 6:
+        if (rank > 0) made = b.reduce(Op::Maximum, x, {d});
+        break;
+      case 7:
+        if (rank > 0) made = b.reshape(x, {element_count(shape)});
+        break;
+      case 8:
+        if (element_count(shape) == 48) made = b.reshape(x, random() % 2 == 0 ? Shape{6, 8} : Shape{2, 3, 8});
+        break;
+      case 9: {
+        if (rank < 2) break;
+        Integers permutation = ir::iota_integers(rank);
+        std::shuffle(permutation.begin(), permutation.end(), random);
+        made = b.transpose(x, permutation);
+        break;
+      }
+      case 10: {
+        if (rank == 0 || shape[ud] < 3) break;
+        Integers start(shape.size(), 0), limit = shape, stride(shape.size(), 1);
+        start[ud] = 1;
+        stride[ud] = 1 + static_cast<std::int64_t>(pick(2));
+        made = b.slice(x, start, limit, stride);
+        break;
+      }
+      case 11: {
+        if (rank == 0 || shape[ud] > 30) break;
+        Integers low(shape.size(), 0), high(shape.size(), 0), interior(shape.size(), 0);
+        low[ud] = static_cast<std::int64_t>(pick(3)) - (shape[ud] > 1 ? 1 : 0);
+        high[ud] = static_cast<std::int64_t>(pick(3));
+        interior[ud] = static_cast<std::int64_t>(pick(2));
+        made = b.pad(x, b.full(DType::F32, 0.5), low, high, interior);
+        break;
+      }
+      case 12:
+        if (rank > 0 && shape[ud] < 20) made = b.concatenate({x, b.negate(like(x))}, d);
+        break;
+      default:
+        if (rank == 2)
+          made = softmax(b, x);
+        else if (rank > 0)
+          made = b.reverse(x, {d});
+    }
+    pool.push_back(b.multiply(made, b.full_like(made, 0.75)));
+  }
+  for (int r = 0; r < 4; ++r)
+    graph.results.push_back(pool[pool.size() - 1 - pick(static_cast<std::size_t>(size) / 2 + 1)]);
+  graph.results.push_back(pool.back());
+  return graph;
+}
+
+TEST(Lower, RandomGraphs) {
+  const char* given = std::getenv("TESSERA_TEST_SEED");
+  const unsigned first = given != nullptr ? static_cast<unsigned>(std::atoi(given)) : 1;
+  for (unsigned seed = first; seed < first + (given != nullptr ? 1 : 150); ++seed) {
+    SCOPED_TRACE("TESSERA_TEST_SEED=" + std::to_string(seed));
+    std::mt19937 random(seed);
+    const Graph graph = random_graph(random, 4 + static_cast<int>(seed % 40));
+    CompileOptions options;
+    for (std::size_t i = 0; i < graph.parameters.size(); ++i) options.donated.push_back(random() % 2 == 0);
+    check(graph, target(1 + static_cast<int>(seed % 4)), options, seed, 1e-4);
+    if (HasFatalFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace tessera
