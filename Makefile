@@ -30,7 +30,9 @@ fuzz: setup setup-tools build/fuzz/build.ninja ## every reader on broken input, 
 lint: setup setup-tools build/fuzz/build.ninja ## the form of the sources: clang-format and clang-tidy
 	scripts/lint.sh build/fuzz
 
-bench: build setup-bench ## the speed against PyTorch and JAX, in one run, into bench/RESULTS.md
+bench: setup setup-bench ## the speed against PyTorch and JAX, in one run, into bench/RESULTS.md
+	cmake --preset release
+	cmake --build --preset release
 	bench/setup_peers.sh
 	build/peers/bin/python bench/run.py
 
@@ -38,7 +40,8 @@ install: build ## headers, library, CMake package, pkg-config file, the command:
 	cmake --install build/release --prefix $(abspath $(PREFIX))
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { sub("^build$$", "", $$1); sub("^install$$", "& PREFIX=DIR", $$1); \
+	  printf "  make %-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup:
 	@scripts/setup.sh build

@@ -21,7 +21,7 @@ for package in "${wanted[@]}"; do
 done
 if [ "${#missing[@]}" -eq 0 ]; then exit 0; fi
 
-echo "setup: installing ${missing[*]}"
+echo "setup: packages missing on this machine: ${missing[*]}"
 if [ "$(id -u)" -eq 0 ]; then
   as_root=()
 elif command -v sudo >/dev/null; then

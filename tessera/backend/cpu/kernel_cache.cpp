@@ -1,0 +1,115 @@
+// The cache of compiled kernels. An entry is a magic word, a checksum of the rest, and the object file.
+#ifdef TESSERA_HAVE_LLVM
+#include "tessera/backend/cpu/kernel_cache.hpp"
+
+#include <fcntl.h>
+#include <llvm/ADT/ArrayRef.h>
+#include <llvm/ADT/StringExtras.h>
+#include <llvm/Support/BLAKE3.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+
+namespace tessera::cpu {
+namespace {
+
+constexpr std::string_view kMagic = "TSROBJ01";
+constexpr std::size_t kHeader = 8 + 32;
+
+std::array<std::uint8_t, 32> digest(std::string_view bytes) {
+  return llvm::BLAKE3::hash<32>(llvm::ArrayRef(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
+}
+
+std::string default_folder() {
+  if (const char* asked = std::getenv("TESSERA_CACHE"); asked != nullptr && *asked != '\0') return asked;
+  const char* home = std::getenv("HOME");
+  return home != nullptr && *home != '\0' ? std::string(home) + "/.cache/tessera" : std::string();
+}
+
+/// Writes all of `bytes`; false when the disk refuses.
+bool write_all(int file, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const ssize_t written = ::write(file, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(written));
+  }
+  return true;
+}
+
+/// Creates the folder where it is missing; why it cannot be used, or nothing.
+std::string prepare(const std::string& folder) {
+  std::error_code ignored;
+  const std::filesystem::path parent = std::filesystem::path(folder).parent_path();
+  if (!parent.empty()) std::filesystem::create_directories(parent, ignored);
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return std::string("cannot be created: ") + std::strerror(errno);
+  struct stat status {};
+  if (::stat(folder.c_str(), &status) != 0) return std::string("cannot be read: ") + std::strerror(errno);
+  if (!S_ISDIR(status.st_mode)) return "is not a folder";
+  if (status.st_uid != ::geteuid()) return "belongs to another user; set TESSERA_CACHE to a folder of your own";
+  if ((status.st_mode & 077) != 0) return "is open to other users, and holds code that you run; make it private with chmod 700";
+  return {};
+}
+
+}  // namespace
+
+std::string hash_text(std::string_view text) {
+  const auto hash = digest(text);
+  return llvm::toHex(llvm::ArrayRef(hash).take_front(16), true);
+}
+
+KernelCache::KernelCache(std::string folder) : folder_(folder.empty() ? default_folder() : std::move(folder)) {
+  if (folder_.empty()) return;
+  const std::string problem = prepare(folder_);
+  if (problem.empty()) return;
+  static std::atomic<bool> told = false;
+  if (!told.exchange(true)) spdlog::warn("compiled kernels are not cached: {} {}", folder_, problem);
+  folder_.clear();
+}
+
+std::optional<std::vector<char>> KernelCache::load(const std::string& key) const {
+  if (!usable()) return std::nullopt;
+  const int file = ::open((folder_ + "/" + key + ".o").c_str(), O_RDONLY | O_CLOEXEC);
+  if (file < 0) return std::nullopt;
+  struct stat status {};
+  std::vector<char> bytes;
+  bool complete = false;
+  if (::fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > static_cast<off_t>(kHeader)) {
+    bytes.resize(static_cast<std::size_t>(status.st_size));
+    std::size_t have = 0;
+    while (have < bytes.size()) {
+      const ssize_t got = ::read(file, bytes.data() + have, bytes.size() - have);
+      if (got < 0 && errno == EINTR) continue;
+      if (got <= 0) break;
+      have += static_cast<std::size_t>(got);
+    }
+    complete = have == bytes.size();
+  }
+  ::close(file);
+  if (!complete || std::string_view(bytes.data(), 8) != kMagic) return std::nullopt;
+  const auto expected = digest(std::string_view(bytes.data() + kHeader, bytes.size() - kHeader));
+  if (std::memcmp(expected.data(), bytes.data() + 8, expected.size()) != 0) return std::nullopt;
+  bytes.erase(bytes.begin(), bytes.begin() + kHeader);
+  return bytes;
+}
+
+void KernelCache::save(const std::string& key, std::string_view object) const {
+  if (!usable()) return;
+  static std::atomic<int> counter = 0;
+  const std::string path = folder_ + "/" + key + ".o";
+  const std::string temporary = path + "." + std::to_string(::getpid()) + "." + std::to_string(counter++);
+  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+  if (file < 0) return;
+  const auto checksum = digest(object);
+  const bool written = write_all(file, kMagic) && write_all(file, {reinterpret_cast<const char*>(checksum.data()), checksum.size()}) && write_all(file, object);
+  if (::close(file) != 0 || !written || ::rename(temporary.c_str(), path.c_str()) != 0) ::unlink(temporary.c_str());
+}
+
+}  // namespace tessera::cpu
+#endif
