@@ -38,7 +38,7 @@ namespace tessera::cpu {
 namespace {
 
 /// Part of every cache key: to be raised whenever the code that a kernel becomes may change.
-constexpr const char* kCacheVersion = "1";
+constexpr const char* kCacheVersion = "2";
 
 struct Host {
   std::string cpu;
@@ -151,7 +151,7 @@ class Session {
   /// Links objects, each defining `tessera_<hash>`, and returns the addresses in their order.
   std::vector<KernelFunction> link(const std::vector<std::string>& hashes, const std::vector<std::string>& objects) {
     llvm::orc::ExecutionSession& session = jit_->getExecutionSession();
-    llvm::orc::JITDylib& library = check(jit_->createJITDylib("kernels" + std::to_string(count_++)));
+    llvm::orc::JITDylib& library = session.createBareJITDylib("kernels" + std::to_string(count_++));
     library.addToLinkOrder(*libm_);
     const std::shared_ptr<const void> code(&library, [&session](const void* l) {
       llvm::consumeError(session.removeJITDylib(*static_cast<llvm::orc::JITDylib*>(const_cast<void*>(l))));
@@ -167,7 +167,7 @@ class Session {
   Session() {
     host();
     jit_ = check(llvm::orc::LLJITBuilder().create());
-    libm_ = &check(jit_->createJITDylib("libm"));
+    libm_ = &jit_->getExecutionSession().createBareJITDylib("libm");
     llvm::orc::SymbolMap symbols;
     const auto add = [&](const char* name, auto* function) {
       symbols[jit_->mangleAndIntern(name)] = {llvm::orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};

@@ -353,7 +353,7 @@ class Emitter {
   // --- Expressions.
 
   llvm::Value* get(Expr e, Form form) {
-    const std::int64_t key = static_cast<std::int64_t>(e) * 2 + (form == Form::Vector ? 1 : 0);
+    const std::int64_t key = static_cast<std::int64_t>(e) * 64 + (form == Form::Vector ? width_ : 0);
     const std::size_t where = impure_[at(e)] ? level() : level_of(e);
     Memo& memo = impure_[at(e)] ? once_ : frames_[where].memo;
     if (const auto found = memo.find(key); found != memo.end()) return found->second;
@@ -514,6 +514,7 @@ class Emitter {
     llvm::Type* type = a->getType();
     const auto bits = static_cast<std::uint64_t>(size_of(d)) * 8;
     const auto constant = [&](std::uint64_t v) { return llvm::ConstantInt::get(type, v); };
+    const bool in_width = ranges_.of(n.b).within(0, static_cast<std::int64_t>(bits) - 1);  // the amount of a shift
     switch (n.op) {
       case Op::Add: return b_.CreateAdd(a, b);
       case Op::Subtract: return b_.CreateSub(a, b);
@@ -524,9 +525,15 @@ class Emitter {
       case Op::And: return b_.CreateAnd(a, b);
       case Op::Or: return b_.CreateOr(a, b);
       case Op::Xor: return b_.CreateXor(a, b);
-      case Op::ShiftLeft: return b_.CreateSelect(b_.CreateICmpULT(b, constant(bits)), b_.CreateShl(a, b), constant(0));
-      case Op::ShiftRightLogical: return b_.CreateSelect(b_.CreateICmpULT(b, constant(bits)), b_.CreateLShr(a, b), constant(0));
-      case Op::ShiftRightArithmetic: return b_.CreateAShr(a, b_.CreateBinaryIntrinsic(llvm::Intrinsic::umin, b, constant(bits - 1)));
+      case Op::ShiftLeft:
+        if (in_width) return b_.CreateShl(a, b);
+        return b_.CreateSelect(b_.CreateICmpULT(b, constant(bits)), b_.CreateShl(a, b), constant(0));
+      case Op::ShiftRightLogical:
+        if (in_width) return b_.CreateLShr(a, b);
+        return b_.CreateSelect(b_.CreateICmpULT(b, constant(bits)), b_.CreateLShr(a, b), constant(0));
+      case Op::ShiftRightArithmetic:
+        if (in_width) return b_.CreateAShr(a, b);
+        return b_.CreateAShr(a, b_.CreateBinaryIntrinsic(llvm::Intrinsic::umin, b, constant(bits - 1)));
       case Op::Equal: return b_.CreateICmpEQ(a, b);
       case Op::NotEqual: return b_.CreateICmpNE(a, b);
       case Op::Less: return is_signed ? b_.CreateICmpSLT(a, b) : b_.CreateICmpULT(a, b);
