@@ -1,5 +1,5 @@
 // Runs a kernel by walking its IR: slow, obvious, independent of the renderers. Every access is checked against the
-// buffer's size. For tests.
+// buffer's size. What is pure is evaluated once in an iteration of the loops around it. For tests.
 #pragma once
 
 #include <bit>
@@ -23,6 +23,7 @@ class KernelInterpreter {
     for (const kernel::Local& local : k_.locals) locals_.emplace_back(static_cast<std::size_t>(local.count), Scalar{});
     values_.resize(k_.nodes.size());
     stamps_.assign(k_.nodes.size(), 0);
+    impure_ = kernel::impure_nodes(k_);
     block(k_.body);
   }
 
@@ -42,12 +43,17 @@ class KernelInterpreter {
         for (std::int64_t i = 0; i < extent; ++i) {
           variables_[static_cast<std::size_t>(s.index)] = i;
           if (s.loop == kernel::LoopKind::Vector) lane_ = i % kernel::kLanes;
+          ++stamp_;
+          iteration_ = stamp_;
           block(s.body);
           if (s.loop == kernel::LoopKind::Vector) lane_ = -1;
         }
+        ++stamp_;
+        iteration_ = stamp_;
         continue;
       }
       ++stamp_;
+      if (iteration_ == 0) iteration_ = stamp_;
       if (s.predicate != kernel::kNone && value(s.predicate).integer == 0) continue;
       const std::int64_t at = value(s.at).integer;
       const Scalar v = value(s.value);
@@ -109,7 +115,7 @@ class KernelInterpreter {
 
   const Scalar& value(kernel::Expr e) {
     const auto i = static_cast<std::size_t>(e);
-    if (stamps_[i] != stamp_) {
+    if (impure_[i] ? stamps_[i] != stamp_ : stamps_[i] < iteration_) {
       const Scalar made = compute(k_.nodes[i]);
       values_[i] = made;
       stamps_[i] = stamp_;
@@ -295,7 +301,8 @@ class KernelInterpreter {
   std::vector<std::vector<Scalar>> locals_;
   std::vector<Scalar> values_;
   std::vector<std::uint64_t> stamps_;
-  std::uint64_t stamp_ = 0;
+  std::uint64_t stamp_ = 0, iteration_ = 0;  ///< of the statement; of the first one of the iteration
+  std::vector<bool> impure_;
   std::int64_t lane_ = -1;
 };
 

@@ -16,15 +16,28 @@ struct Access {
   bool reads = false, writes = false;
 };
 
-/// For each statement in order: its own expressions, and the product of the extents around it.
+/// Where a statement stands.
+struct Place {
+  std::int64_t extent = 1;  ///< product of the extents of the loops around it
+  int run = 0;              ///< the same for neighbours without a loop between them
+};
+
+/// Assignments in order.
 void visit_statements(const kernel::Kernel& k, const std::vector<kernel::Statement>& block, std::int64_t extent,
-                      const std::function<void(const kernel::Statement&, std::int64_t)>& visit) {
+                      int& run, const std::function<void(const kernel::Statement&, Place)>& visit) {
   for (const kernel::Statement& s : block) {
-    if (s.kind == kernel::Statement::Kind::Loop)
-      visit_statements(k, s.body, extent * k.variables[static_cast<std::size_t>(s.index)].extent, visit);
-    else
-      visit(s, extent);
+    if (s.kind == kernel::Statement::Kind::Loop) {
+      ++run;
+      visit_statements(k, s.body, extent * k.variables[static_cast<std::size_t>(s.index)].extent, run, visit);
+      ++run;
+    } else {
+      visit(s, {extent, run});
+    }
   }
+}
+void visit_statements(const kernel::Kernel& k, const std::function<void(const kernel::Statement&, Place)>& visit) {
+  int run = 0;
+  visit_statements(k, k.body, 1, run, visit);
 }
 
 void visit_loads(const kernel::Kernel& k, kernel::Expr e, std::set<kernel::Expr>& seen,
@@ -53,7 +66,7 @@ std::vector<Access> accesses(const Step& step) {
     return list;
   }
   for (std::size_t i = 0; i < list.size(); ++i) list[i].writes = step.kernel.arguments[i].written;
-  visit_statements(step.kernel, step.kernel.body, 1, [&](const kernel::Statement& s, std::int64_t) {
+  visit_statements(step.kernel, [&](const kernel::Statement& s, Place) {
     visit_loads(step.kernel, s,
                 [&](const kernel::Node& load) { list[static_cast<std::size_t>(load.index)].reads = true; });
   });
@@ -61,23 +74,28 @@ std::vector<Access> accesses(const Step& step) {
 }
 
 /// True when the kernel may be given one memory for both: `written` is stored once for each element, and `read` is
-/// loaded only at the element being stored, not after it.
+/// loaded only at the element being stored, not later. (A load of what the kernel does not write is evaluated once in
+/// an iteration, where it is first needed: statements that follow it directly may use it again.)
 bool may_share(const kernel::Kernel& k, std::int32_t read, std::int32_t written) {
-  if (size_of(k.arguments[static_cast<std::size_t>(read)].dtype) !=
-      size_of(k.arguments[static_cast<std::size_t>(written)].dtype))
-    return false;
-  if (k.arguments[static_cast<std::size_t>(read)].written) return false;
+  const kernel::Argument& from = k.arguments[static_cast<std::size_t>(read)];
+  const kernel::Argument& to = k.arguments[static_cast<std::size_t>(written)];
+  if (size_of(from.dtype) != size_of(to.dtype) || from.written) return false;
   kernel::Expr at = kernel::kNone;
+  int run = 0;
   bool good = true;
-  visit_statements(k, k.body, 1, [&](const kernel::Statement& s, std::int64_t extent) {
+  visit_statements(k, [&](const kernel::Statement& s, Place place) {
     if (s.kind != kernel::Statement::Kind::Store || s.index != written) return;
-    if (at != kernel::kNone || extent != k.arguments[static_cast<std::size_t>(written)].count) good = false;
+    if (at != kernel::kNone || place.extent != to.count) good = false;
     at = s.at;
+    run = place.run;
   });
   bool stored = false;
-  visit_statements(k, k.body, 1, [&](const kernel::Statement& s, std::int64_t) {
+  std::set<const kernel::Node*> loaded;
+  visit_statements(k, [&](const kernel::Statement& s, Place place) {
     visit_loads(k, s, [&](const kernel::Node& load) {
-      if (load.index == read && (load.a != at || stored)) good = false;
+      if (load.index != read) return;
+      if (load.a != at || place.run != run || (stored && !loaded.contains(&load))) good = false;
+      loaded.insert(&load);
     });
     if (s.kind == kernel::Statement::Kind::Store && s.index == written) stored = true;
   });

@@ -95,6 +95,10 @@ class Rewriter {
   Graph run() {
     map_.assign(from_.values.size(), -1);
     for (const Value p : from_.parameters) map_[index(p)] = to_.parameter(from_.type(p));
+    std::vector<int> uses(from_.values.size(), 0);
+    for (const Value v : from_.results) ++uses[index(v)];
+    for (const Node& node : from_.nodes)
+      for (const Value v : node.operands) ++uses[index(v)];
     for (const Node& node : from_.nodes) {
       b_.location = node.location;
       Node copy = node;
@@ -111,6 +115,7 @@ class Rewriter {
         const Values made = to_.append(copy, copy.operands, types);
         for (std::size_t i = 0; i < made.size(); ++i) map_[index(node.results[i])] = made[i];
       }
+      for (const Value v : node.results) uses_[map_[index(v)]] += uses[index(v)];
     }
     for (const Value v : from_.results) to_.results.push_back(map_[index(v)]);
     return std::move(to_);
@@ -367,11 +372,34 @@ class Rewriter {
     }
     if (const Value scalar = scalar_of(in); scalar >= 0 && !type.shape.empty())
       return broadcast(scalar, type.shape, {});
+    if (const Value product = swap_product(in, permutation); product >= 0) return product;
     // Moving dimensions of extent 1 moves no element.
     Integers nontrivial;
     for (const std::int64_t d : permutation)
       if (to_.shape(in)[static_cast<std::size_t>(d)] != 1) nontrivial.push_back(d);
     return std::is_sorted(nontrivial.begin(), nontrivial.end()) ? reshape(in, type.shape) : -1;
+  }
+
+  /// A product whose free dimensions change sides is the product of the operands the other way round.
+  Value swap_product(Value in, const Integers& permutation) {
+    const Node* by = maker(in, Op::DotGeneral);
+    if (by == nullptr || uses_[in] > 1) return -1;
+    const Node dot = *by;
+    const auto dimensions = [&](const char* name) { return dot.attributes.integers(name, {}); };
+    const std::int64_t batch = static_cast<std::int64_t>(dimensions("lhs_batching_dimensions").size());
+    const std::int64_t contracted = static_cast<std::int64_t>(dimensions("lhs_contracting_dimensions").size());
+    const std::int64_t left = to_.type(dot.operands[0]).rank() - batch - contracted;
+    const auto rank = static_cast<std::int64_t>(permutation.size());
+    for (std::int64_t d = 0; d < rank; ++d) {
+      const std::int64_t wanted = d < batch ? d : d < rank - left ? d + left : d - (rank - left) + batch;
+      if (permutation[static_cast<std::size_t>(d)] != wanted) return -1;
+    }
+    ir::Attributes attributes = dot.attributes;
+    for (const char* kind : {"batching_dimensions", "contracting_dimensions"}) {
+      attributes.set(std::string("lhs_") + kind, dimensions((std::string("rhs_") + kind).c_str()));
+      attributes.set(std::string("rhs_") + kind, dimensions((std::string("lhs_") + kind).c_str()));
+    }
+    return add(Op::DotGeneral, {dot.operands[1], dot.operands[0]}, std::move(attributes));
   }
 
   Value rewrite_broadcast(const Node& node, const TensorType& type) {
@@ -454,6 +482,7 @@ class Rewriter {
   ir::Builder b_;
   Values map_;
   std::unordered_map<std::string, Value> known_;
+  std::unordered_map<Value, int> uses_;       ///< of new values, by old ones
   std::unordered_map<Value, Value> relu_of_;  ///< x to the maximum of x and 0
 };
 
