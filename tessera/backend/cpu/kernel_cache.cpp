@@ -1,16 +1,15 @@
 // The cache of compiled kernels. An entry is a magic word, a checksum of the rest, and the object file.
-#ifdef TESSERA_HAVE_LLVM
 #include "tessera/backend/cpu/kernel_cache.hpp"
 
 #include <fcntl.h>
-#include <llvm/ADT/ArrayRef.h>
-#include <llvm/ADT/StringExtras.h>
-#include <llvm/Support/BLAKE3.h>
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cerrno>
 #include <cstdlib>
 #include <cstring>
@@ -20,11 +19,8 @@ namespace tessera::cpu {
 namespace {
 
 constexpr std::string_view kMagic = "TSROBJ01";
-constexpr std::size_t kHeader = 8 + 32;
-
-std::array<std::uint8_t, 32> digest(std::string_view bytes) {
-  return llvm::BLAKE3::hash<32>(llvm::ArrayRef(reinterpret_cast<const std::uint8_t*>(bytes.data()), bytes.size()));
-}
+constexpr std::size_t kDigits = 32;
+constexpr std::size_t kHeader = kMagic.size() + kDigits;
 
 std::string default_folder() {
   if (const char* asked = std::getenv("TESSERA_CACHE"); asked != nullptr && *asked != '\0') return asked;
@@ -60,8 +56,21 @@ std::string prepare(const std::string& folder) {
 }  // namespace
 
 std::string hash_text(std::string_view text) {
-  const auto hash = digest(text);
-  return llvm::toHex(llvm::ArrayRef(hash).take_front(16), true);
+  // Two multiplicative hashes, mixed at the end so that every bit of the text reaches every digit.
+  std::uint64_t first = 0x243f6a8885a308d3U ^ text.size();
+  std::uint64_t second = 0x13198a2e03707344U + text.size();
+  for (std::size_t i = 0; i < text.size(); i += 8) {
+    std::uint64_t word = 0;
+    std::memcpy(&word, text.data() + i, std::min<std::size_t>(8, text.size() - i));
+    first = std::rotl((first ^ word) * 0xff51afd7ed558ccdU, 29);
+    second = std::rotl((second + word) * 0x9fb21c651e98df25U, 31) ^ first;
+  }
+  const auto mix = [](std::uint64_t v) {
+    v = (v ^ (v >> 32)) * 0xd6e8feb86659fd93U;
+    v = (v ^ (v >> 32)) * 0xd6e8feb86659fd93U;
+    return v ^ (v >> 32);
+  };
+  return fmt::format("{:016x}{:016x}", mix(first), mix(first + second));
 }
 
 KernelCache::KernelCache(std::string folder) : folder_(folder.empty() ? default_folder() : std::move(folder)) {
@@ -92,9 +101,9 @@ std::optional<std::vector<char>> KernelCache::load(const std::string& key) const
     complete = have == bytes.size();
   }
   ::close(file);
-  if (!complete || std::string_view(bytes.data(), 8) != kMagic) return std::nullopt;
-  const auto expected = digest(std::string_view(bytes.data() + kHeader, bytes.size() - kHeader));
-  if (std::memcmp(expected.data(), bytes.data() + 8, expected.size()) != 0) return std::nullopt;
+  if (!complete) return std::nullopt;
+  const std::string_view text(bytes.data(), bytes.size());
+  if (!text.starts_with(kMagic) || text.substr(kMagic.size(), kDigits) != hash_text(text.substr(kHeader))) return std::nullopt;
   bytes.erase(bytes.begin(), bytes.begin() + kHeader);
   return bytes;
 }
@@ -106,10 +115,8 @@ void KernelCache::save(const std::string& key, std::string_view object) const {
   const std::string temporary = path + "." + std::to_string(::getpid()) + "." + std::to_string(counter++);
   const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (file < 0) return;
-  const auto checksum = digest(object);
-  const bool written = write_all(file, kMagic) && write_all(file, {reinterpret_cast<const char*>(checksum.data()), checksum.size()}) && write_all(file, object);
+  const bool written = write_all(file, kMagic) && write_all(file, hash_text(object)) && write_all(file, object);
   if (::close(file) != 0 || !written || ::rename(temporary.c_str(), path.c_str()) != 0) ::unlink(temporary.c_str());
 }
 
 }  // namespace tessera::cpu
-#endif

@@ -26,7 +26,7 @@ class KernelCache {
   std::string folder_;
 };
 
-/// 128 bits of BLAKE3 as hexadecimal digits.
+/// A 128-bit hash as 32 hexadecimal digits: against accidents, not against attackers (the folder is private).
 std::string hash_text(std::string_view text);
 
 }  // namespace tessera::cpu

@@ -51,7 +51,7 @@ class Emitter {
     for (const kernel::Local& l : k_.locals) {
       // Room for a whole vector at every element: lanes that are masked off may read and write back what lies behind.
       const std::int64_t room = l.count == 1 ? 1 : (l.count + kLanes - 1) / kLanes * kLanes + kLanes;
-      auto* memory = b_.CreateAlloca(memory_type(l.dtype), b_.getInt64(static_cast<std::uint64_t>(room)), l.name);
+      auto* memory = b_.CreateAlloca(llvm::ArrayType::get(memory_type(l.dtype), static_cast<std::uint64_t>(room)), nullptr, l.name);
       memory->setAlignment(llvm::Align(64));
       locals_.push_back(memory);
     }
@@ -195,11 +195,13 @@ class Emitter {
     const std::int64_t rest = extent % kLanes;
     if (chunks > 0) {
       enter_vector(s.index, kLanes);
-      const std::int64_t copies = chunks >= 8 && is_small(s) ? 2 : 1;
-      const std::int64_t rounds = chunks / copies;
-      if (rounds == 1 && copies == 1) straight(s, b_.getInt64(0));
-      else counted(s, b_.getInt64(0), b_.getInt64(static_cast<std::uint64_t>(rounds * copies * kLanes)), copies * kLanes, copies);
-      if (rounds * copies < chunks) straight(s, b_.getInt64(static_cast<std::uint64_t>(rounds * copies * kLanes)));
+      std::int64_t done = 0;
+      if (chunks > 1 && !(chunks <= 4 && unrolls(s))) {
+        const std::int64_t copies = chunks >= 8 && is_small(s) ? 2 : 1;
+        done = chunks / copies * copies;
+        counted(s, b_.getInt64(0), b_.getInt64(static_cast<std::uint64_t>(done * kLanes)), copies * kLanes, copies);
+      }
+      for (; done < chunks; ++done) straight(s, b_.getInt64(static_cast<std::uint64_t>(done * kLanes)));
       leave_vector();
     }
     if (rest > 0) {
