@@ -14,7 +14,7 @@ namespace tessera::ir {
 namespace {
 
 constexpr int kMaxDepth = 100;  // of calls and regions
-constexpr std::int64_t kMaxOperations = 10'000'000;
+constexpr std::int64_t kMaxOperations = 1'000'000;
 constexpr std::int64_t kMaxResults = 1 << 16;
 
 }  // namespace
@@ -327,6 +327,7 @@ void Parser::operation(Scope& scope) {
     lexer_.expect(":", "before the type");
     tensor_type();
   } else {
+    if (!is_known(operation.name)) refuse(operation);
     if (token.kind == TokenKind::String) {
       generic_form(scope, operation);
     } else {

@@ -141,6 +141,7 @@ class Parser {
   Values build_call(Scope& scope, Operation& operation, Op op);
   Values build_chlo(Scope& scope, Operation& operation);
   Values build_check(Scope& scope, Operation& operation);
+  static bool is_known(std::string_view name);
   [[noreturn]] void refuse(const Operation& operation) const;
   void check_types(const Scope& scope, const Operation& operation, const Values& results) const;
   Values add(Scope& scope, const Operation& operation, Op op, Attributes attributes,

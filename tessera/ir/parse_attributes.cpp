@@ -513,7 +513,7 @@ Literal Parser::dense_values(std::size_t begin, std::size_t end, const TensorTyp
     lexer_.expect(">", "after the values");
     return literal;
   }
-  splat_bytes_ += static_cast<std::int64_t>(std::min<std::size_t>(byte_size(type), kMaxSplatBytes));
+  splat_bytes_ += static_cast<std::int64_t>(std::min<std::size_t>(byte_size(type), kMaxSplatBytes + 1));
   if (splat_bytes_ > kMaxSplatBytes)
     lexer_.fail(begin,
                 "constants of one repeated value take more than 1 GiB in this module; write scalars and "
