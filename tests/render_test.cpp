@@ -1,0 +1,441 @@
+// The renderers against each other: plain C and LLVM compute the same bits of the same kernel (any NaN equals any NaN).
+// Operations at their edge values are also held against the Builder's constant folding.
+#include <gtest/gtest.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "tessera/backend/cpu/ccompiler.hpp"
+#include "tessera/backend/cpu/jit.hpp"
+#include "tessera/core/literal.hpp"
+#include "tessera/kernel/kernel.hpp"
+
+namespace tessera::kernel {
+namespace {
+
+constexpr DType kTypes[] = {DType::Bool, DType::I8, DType::I16, DType::I32, DType::I64, DType::U8, DType::U16, DType::U32, DType::U64, DType::F16, DType::BF16, DType::F32, DType::F64};
+constexpr std::int64_t kGuard = 64;  // elements behind each buffer, which nothing may touch
+
+bool is_half(DType d) { return d == DType::F16 || d == DType::BF16; }
+
+using Buffers = std::vector<Literal>;
+
+/// One buffer for each argument: edge values and random ones.
+Buffers make_buffers(const Kernel& k, std::mt19937& random) {
+  Buffers buffers;
+  for (const Argument& a : k.arguments) {
+    Literal buffer(TensorType{a.dtype, {a.count + kGuard}});
+    for (std::int64_t i = 0; i < a.count + kGuard; ++i) {
+      if (is_float(a.dtype)) {
+        constexpr double kEdges[] = {0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 1e30, -1e30, INFINITY, -INFINITY, NAN, 1e-40, 255.5, -128.7, 2147483648.0, 65504.0, 1e-7};
+        const auto pick = random() % 40;
+        buffer.set_double(i, pick < std::size(kEdges) ? kEdges[pick] : std::uniform_real_distribution<double>(-8, 8)(random));
+      } else {
+        const std::int64_t edges[] = {0, 1, -1, 2, 7, 31, 32, 64, 100, INT64_MIN, INT64_MAX, INT32_MIN, INT32_MAX, -128, 127};
+        const auto pick = random() % 25;
+        const std::int64_t value = pick < std::size(edges) ? edges[pick] : static_cast<std::int64_t>(random() % 17) - 8;
+        buffer.set_integer(i, a.dtype == DType::Bool ? value & 1 : value);
+      }
+    }
+    buffers.push_back(buffer);
+  }
+  return buffers;
+}
+
+Buffers copy(const Buffers& buffers) {
+  Buffers copies;
+  for (const Literal& b : buffers) {
+    copies.emplace_back(b.type());
+    std::memcpy(copies.back().data(), b.data(), b.bytes());
+  }
+  return copies;
+}
+
+void run(const cpu::KernelFunction& f, const Kernel& k, const Buffers& buffers) {
+  std::vector<void*> arguments;
+  for (const Literal& b : buffers) arguments.push_back(b.data());
+  const std::int64_t extent = k.parallel_extent();
+  f.run(arguments.data(), 0, extent / 2);  // in two parts, as two threads would
+  f.run(arguments.data(), extent / 2, extent);
+}
+
+/// Where two buffers differ, or -1.
+std::int64_t difference(const Literal& a, const Literal& b) {
+  const std::size_t size = size_of(a.dtype());
+  for (std::int64_t i = 0; i < a.size(); ++i) {
+    if (std::memcmp(a.data() + static_cast<std::size_t>(i) * size, b.data() + static_cast<std::size_t>(i) * size, size) == 0) continue;
+    if (is_float(a.dtype()) && std::isnan(a.get_double(i)) && std::isnan(b.get_double(i))) continue;
+    return i;
+  }
+  return -1;
+}
+
+/// Runs all kernels on both paths and compares every buffer.
+void expect_equal(const std::vector<Kernel>& kernels, std::mt19937& random) {
+  std::vector<const Kernel*> pointers;
+  for (const Kernel& k : kernels) {
+    ASSERT_NO_THROW(verify(k)) << to_string(k);
+    pointers.push_back(&k);
+  }
+  const auto by_c = cpu::compile_by_c(pointers);
+  const auto compiled = cpu::compile_kernels(pointers);
+  for (std::size_t n = 0; n < kernels.size(); ++n) {
+    const Buffers start = make_buffers(kernels[n], random);
+    const Buffers expected = copy(start);
+    const Buffers got = copy(start);
+    run(by_c[n], kernels[n], expected);
+    run(compiled[n], kernels[n], got);
+    for (std::size_t a = 0; a < start.size(); ++a) {
+      const std::int64_t at = difference(expected[a], got[a]);
+      ASSERT_EQ(at, -1) << kernels[n].name << ", argument " << kernels[n].arguments[a].name << ": C has " << expected[a].get_double(at) << ", LLVM " << got[a].get_double(at) << "\n"
+                        << to_string(kernels[n]) << render_c(kernels[n]);
+      for (std::int64_t i = kernels[n].arguments[a].count; i < start[a].size(); ++i)
+        ASSERT_EQ(std::memcmp(start[a].data() + static_cast<std::size_t>(i) * size_of(start[a].dtype()), got[a].data() + static_cast<std::size_t>(i) * size_of(start[a].dtype()), size_of(start[a].dtype())), 0)
+            << kernels[n].name << " wrote behind " << kernels[n].arguments[a].name;
+    }
+  }
+}
+
+class RenderTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const unsigned seed = std::random_device{}();
+    RecordProperty("seed", std::to_string(seed));
+    trace_ = std::make_unique<::testing::ScopedTrace>(__FILE__, __LINE__, "seed " + std::to_string(seed));
+    random.seed(seed);
+  }
+  std::mt19937 random;
+
+ private:
+  std::unique_ptr<::testing::ScopedTrace> trace_;
+};
+
+/// Every operation that `d` has, of operands a, b, c.
+std::vector<Expr> all_operations(Builder& b, DType d, Expr x, Expr y, Expr z) {
+  std::vector<Expr> results;
+  for (const DType to : kTypes) results.push_back(b.convert(to, x));
+  for (const DType to : kTypes)
+    if (size_of(to) == size_of(d) && to != DType::Bool && d != DType::Bool) results.push_back(b.bitcast(to, x));
+  if (is_half(d)) return results;
+  const bool real = is_float(d);
+  for (const Op op : {Op::Negate, Op::Abs}) results.push_back(b.unary(op, x));
+  if (!real) results.push_back(b.unary(Op::Not, x));
+  if (is_integer(d))
+    for (const Op op : {Op::PopCount, Op::CountLeadingZeros}) results.push_back(b.unary(op, x));
+  if (real)
+    for (const Op op : {Op::Sqrt, Op::Floor, Op::Ceil, Op::RoundEven}) results.push_back(b.unary(op, x));
+  for (const Op op : {Op::Add, Op::Subtract, Op::Multiply, Op::Minimum, Op::Maximum, Op::Equal, Op::NotEqual, Op::Less, Op::LessEqual, Op::Greater, Op::GreaterEqual})
+    results.push_back(b.binary(op, x, y));
+  if (d != DType::Bool)
+    for (const Op op : {Op::Divide, Op::Remainder}) results.push_back(b.binary(op, x, y));
+  if (!real)
+    for (const Op op : {Op::And, Op::Or, Op::Xor}) results.push_back(b.binary(op, x, y));
+  if (is_integer(d))
+    for (const Op op : {Op::ShiftLeft, Op::ShiftRightLogical, Op::ShiftRightArithmetic}) results.push_back(b.binary(op, x, y));
+  if (real) results.push_back(b.fma(x, y, z));
+  results.push_back(b.select(b.binary(Op::Less, x, y), x, z));
+  return results;
+}
+
+/// out_r[i] = operation r of (x[i], y[i], z[i]).
+Kernel operations_kernel(DType d, std::int64_t n, LoopKind kind) {
+  Kernel k;
+  k.name = std::string(kind == LoopKind::Vector ? "vector_" : "scalar_") + std::string(tessera::name(d));
+  Builder b(k);
+  const auto x = b.argument("x", d, n, false);
+  const auto y = b.argument("y", d, n, false);
+  const auto z = b.argument("z", d, n, false);
+  const Expr i = b.open(kind, "i", n);
+  for (const Expr e : all_operations(b, d, b.load(x, i), b.load(y, i), b.load(z, i))) b.store(b.argument("out", b.dtype(e), n, true), i, e);
+  b.close();
+  return k;
+}
+
+TEST_F(RenderTest, EveryOperationOnEveryType) {
+  std::vector<Kernel> kernels;
+  for (const DType d : kTypes)
+    for (const LoopKind kind : {LoopKind::Vector, LoopKind::Serial}) kernels.push_back(operations_kernel(d, 150, kind));
+  expect_equal(kernels, random);
+}
+
+TEST_F(RenderTest, ConstantsFoldToWhatTheProcessorComputes) {
+  for (const DType d : kTypes) {
+    const Kernel k = operations_kernel(d, 40, LoopKind::Serial);
+    const Kernel* pointers[] = {&k};
+    const auto compiled = cpu::compile_kernels(pointers);
+    const Buffers buffers = make_buffers(k, random);
+    run(compiled[0], k, buffers);
+    Kernel folded;
+    Builder b(folded);
+    for (std::int64_t i = 0; i < 40; ++i) {
+      const auto operand = [&](std::size_t a) {
+        return is_float(d) ? b.constant(d, buffers[a].get_double(i)) : b.integer(d, d == DType::U64 ? static_cast<std::int64_t>(buffers[a].as<std::uint64_t>()[static_cast<std::size_t>(i)]) : buffers[a].get_integer(i));
+      };
+      const std::vector<Expr> results = all_operations(b, d, operand(0), operand(1), operand(2));
+      for (std::size_t r = 0; r < results.size(); ++r) {
+        const Node& node = b.node(results[r]);
+        if (node.op != Op::Constant) continue;  // bits of a NaN
+        const Literal& out = buffers[r + 3];
+        const std::string what = std::string(tessera::name(d)) + " operation " + std::to_string(r) + " at " + std::to_string(buffers[0].get_double(i)) + ", " + std::to_string(buffers[1].get_double(i));
+        if (is_float(node.dtype)) {
+          const double got = out.get_double(i);
+          const bool both_nan = std::isnan(node.real) && std::isnan(got);
+          EXPECT_TRUE(both_nan || std::bit_cast<std::uint64_t>(got) == std::bit_cast<std::uint64_t>(node.real)) << what << ": " << got << ", folded " << node.real;
+        } else if (node.dtype == DType::U64) {
+          EXPECT_EQ(out.as<std::uint64_t>()[static_cast<std::size_t>(i)], static_cast<std::uint64_t>(node.integer)) << what;
+        } else {
+          EXPECT_EQ(out.get_integer(i), node.integer) << what;
+        }
+      }
+    }
+  }
+}
+
+TEST_F(RenderTest, TailsOfEveryLength) {
+  std::vector<Kernel> kernels;
+  for (std::int64_t n = 1; n <= 40; ++n) {
+    Kernel k;
+    k.name = "tail" + std::to_string(n);
+    Builder b(k);
+    const auto a = b.argument("a", DType::F32, n, false);
+    const auto flags = b.argument("flags", DType::Bool, n, false);
+    const auto out = b.argument("out", DType::F32, n, true);
+    const auto bytes = b.argument("bytes", DType::U8, n, true);
+    const Expr j = b.open(LoopKind::Vector, "j", n);
+    b.store(out, j, b.fma(b.load(a, j), b.load(a, b.sub(b.index(n - 1), j)), b.convert(DType::F32, j)));
+    b.store(bytes, j, b.convert(DType::U8, j), b.load(flags, j));
+    b.close();
+    kernels.push_back(std::move(k));
+  }
+  expect_equal(kernels, random);
+}
+
+/// Sums, maxima and a normalisation of each row: lane accumulators, a tree over lanes, a scratch row.
+Kernel rows_kernel(std::int64_t rows, std::int64_t columns) {
+  Kernel k;
+  k.name = "rows" + std::to_string(columns);
+  Builder b(k);
+  const auto a = b.argument("a", DType::F32, rows * columns, false);
+  const auto total = b.argument("total", DType::F32, rows, true);
+  const auto out = b.argument("out", DType::F32, rows * columns, true);
+  const auto sum = b.local("sum", DType::F32, kLanes);
+  const auto most = b.local("most", DType::F32, kLanes);
+  const auto row = b.local("row", DType::F32, columns);
+  const Expr i = b.open(LoopKind::Parallel, "i", rows);
+  for (std::int64_t l = 0; l < kLanes; ++l) {
+    b.write(sum, b.index(l), b.constant(DType::F32, 0));
+    b.write(most, b.index(l), b.constant(DType::F32, -INFINITY));
+  }
+  Expr j = b.open(LoopKind::Vector, "j", columns);
+  const Expr x = b.load(a, b.add(b.mul(i, b.index(columns)), j));
+  b.write(row, j, b.mul(x, b.constant(DType::F32, 3)));
+  b.write(sum, b.lane(), b.add(b.read(sum, b.lane()), x));
+  b.write(most, b.lane(), b.binary(Op::Maximum, b.read(most, b.lane()), b.read(row, j)));
+  b.close();
+  const Expr l = b.open(LoopKind::Serial, "l", kLanes - 1);
+  const Expr next = b.add(l, b.index(1));
+  b.write(sum, b.index(0), b.add(b.read(sum, b.index(0)), b.read(sum, next)));
+  b.close();
+  for (std::int64_t half = kLanes / 2; half >= 1; half /= 2) {
+    const Expr h = b.open(LoopKind::Vector, "h", half);
+    b.write(most, h, b.binary(Op::Maximum, b.read(most, h), b.read(most, b.add(h, b.index(half)))));
+    b.close();
+  }
+  b.store(total, i, b.read(sum, b.index(0)));
+  j = b.open(LoopKind::Vector, "j", columns);
+  b.store(out, b.add(b.mul(i, b.index(columns)), j), b.sub(b.read(row, j), b.read(most, b.index(0))));
+  b.close();
+  b.close();
+  return k;
+}
+
+/// Sums over the rows: a block of accumulators that every row adds to.
+Kernel columns_kernel(std::int64_t rows, std::int64_t columns) {
+  Kernel k;
+  k.name = "columns" + std::to_string(columns);
+  Builder b(k);
+  const auto a = b.argument("a", DType::F64, rows * columns, false);
+  const auto out = b.argument("out", DType::F64, columns, true);
+  const auto sum = b.local("sum", DType::F64, columns);
+  Expr j = b.open(LoopKind::Vector, "j", columns);
+  b.write(sum, j, b.constant(DType::F64, 0));
+  b.close();
+  const Expr i = b.open(LoopKind::Serial, "i", rows);
+  j = b.open(LoopKind::Vector, "j", columns);
+  b.write(sum, j, b.add(b.read(sum, j), b.load(a, b.add(b.mul(i, b.index(columns)), j))), b.binary(Op::Less, j, b.index(columns - 1)));
+  b.close();
+  b.close();
+  j = b.open(LoopKind::Vector, "j", columns);
+  b.store(out, j, b.read(sum, j));
+  b.close();
+  return k;
+}
+
+TEST_F(RenderTest, Reductions) {
+  std::vector<Kernel> kernels;
+  for (const std::int64_t columns : {1, 2, 5, 8, 16, 17, 37, 64, 100}) kernels.push_back(rows_kernel(3, columns));
+  for (const std::int64_t columns : {1, 6, 16, 40, 64, 130}) kernels.push_back(columns_kernel(7, columns));
+  expect_equal(kernels, random);
+}
+
+TEST_F(RenderTest, IndicesOfEveryKind) {
+  std::vector<Kernel> kernels;
+  for (const std::int64_t n : {16, 33, 48, 160}) {
+    Kernel k;
+    k.name = "indices" + std::to_string(n);
+    Builder b(k);
+    const auto a = b.argument("a", DType::F32, n * 8, false);
+    const auto small = b.argument("small", DType::I16, n * 8, false);
+    const auto flags = b.argument("flags", DType::Bool, n * 8, false);
+    const auto where = b.argument("where", DType::U8, n, false);
+    const Expr i = b.open(LoopKind::Parallel, "i", 4);
+    const Expr j = b.open(LoopKind::Vector, "j", n);
+    const auto out = [&](Expr at, Expr value) { b.store(b.argument("out", b.dtype(value), n * 8, true), at, value); };
+    const Expr at = b.add(b.mul(i, b.index(n)), j);
+    const auto divide = [&](Expr x, std::int64_t by) { return b.binary(Op::Divide, x, b.index(by)); };
+    const auto remainder = [&](Expr x, std::int64_t by) { return b.binary(Op::Remainder, x, b.index(by)); };
+    out(at, b.load(a, b.add(b.mul(j, b.index(2)), i)));                                        // strided
+    out(b.add(b.mul(j, b.index(4)), i), b.load(small, at));                                    // strided store
+    out(at, b.load(a, b.sub(b.index(n * 4 - 1), at)));                                          // reversed
+    out(at, b.load(a, i));                                                                      // the same for all lanes
+    out(at, b.load(a, remainder(at, 7)));                                                       // periods that are
+    out(at, b.load(small, divide(at, 5)));                                                      // no multiples
+    out(at, b.load(a, remainder(j, 16)));                                                       // and that are
+    out(at, b.load(a, divide(j, 16)));
+    out(at, b.load(a, b.convert(DType::I64, b.load(where, j)), b.binary(Op::Less, b.load(where, j), b.integer(DType::U8, n < 32 ? n * 8 - 1 : 255))));  // gathered
+    out(at, b.load(a, b.sub(at, b.index(3)), b.binary(Op::GreaterEqual, j, b.index(3))));      // padded
+    out(at, b.load(small, b.add(at, b.index(9)), b.binary(Op::Less, i, b.index(2))));          // a predicate that all lanes share
+    out(at, b.load(flags, b.add(at, b.index(1))));
+    b.store(b.argument("masked", DType::F32, n * 8, true), at, b.load(a, at), b.load(flags, at));
+    b.store(b.argument("whole", DType::F32, n * 8, true), at, b.load(a, at), b.load(flags, i));
+    b.close();
+    b.close();
+    kernels.push_back(std::move(k));
+  }
+  expect_equal(kernels, random);
+}
+
+TEST_F(RenderTest, AWindowInsideAVectorLoop) {
+  Kernel k;
+  k.name = "window";
+  Builder b(k);
+  const auto a = b.argument("a", DType::F32, 50 * 3, false);
+  const auto out = b.argument("out", DType::F32, 50, true);
+  const auto best = b.local("best", DType::F32, kLanes);
+  const auto place = b.local("place", DType::I64, kLanes);
+  const Expr j = b.open(LoopKind::Vector, "j", 50);
+  b.write(best, b.lane(), b.constant(DType::F32, -INFINITY));
+  b.write(place, b.lane(), b.index(0));
+  const Expr w = b.open(LoopKind::Serial, "w", 3);
+  const Expr x = b.load(a, b.add(b.mul(j, b.index(3)), w));
+  b.write(place, b.lane(), w, b.binary(Op::Greater, x, b.read(best, b.lane())));
+  b.write(best, b.lane(), b.select(b.binary(Op::Greater, x, b.read(best, b.lane())), x, b.read(best, b.lane())));
+  b.close();
+  b.store(out, j, b.add(b.read(best, b.lane()), b.convert(DType::F32, b.read(place, b.lane()))));
+  b.close();
+  expect_equal({k}, random);
+}
+
+TEST_F(RenderTest, InPlaceAliasOfAWholeArgument) {
+  Kernel k;
+  k.name = "in_place";
+  Builder b(k);
+  const auto a = b.argument("a", DType::F32, 3 * 77, false);
+  const auto scale = b.argument("scale", DType::F32, 3, false);
+  const auto out = b.argument("out", DType::F32, 3 * 77, true);
+  const Expr i = b.open(LoopKind::Parallel, "i", 3);
+  const Expr j = b.open(LoopKind::Vector, "j", 77);
+  const Expr at = b.add(b.mul(i, b.index(77)), j);
+  b.store(out, at, b.fma(b.load(a, at), b.load(scale, i), b.load(a, at)));
+  b.close();
+  b.close();
+  const Kernel* pointers[] = {&k};
+  const auto compiled = cpu::compile_kernels(pointers);
+  Buffers apart = make_buffers(k, random);
+  Buffers together = copy(apart);
+  together[2] = together[0];
+  run(compiled[0], k, apart);
+  run(compiled[0], k, together);
+  Literal expected(TensorType{DType::F32, {3 * 77}});
+  Literal got(TensorType{DType::F32, {3 * 77}});
+  std::memcpy(expected.data(), apart[2].data(), expected.bytes());
+  std::memcpy(got.data(), together[2].data(), got.bytes());
+  EXPECT_EQ(difference(expected, got), -1);
+}
+
+/// Random nests, indices and expressions.
+class Generator {
+ public:
+  Generator(Kernel& k, std::mt19937& random) : b_(k), random_(random) {}
+
+  void run() {
+    for (const DType d : {DType::F32, DType::F32, DType::F64, DType::I32, DType::U8, DType::I64, DType::Bool, DType::F16, DType::BF16}) inputs_.push_back(b_.argument("in", d, kSize, false));
+    const std::int64_t outer = 1 + pick(4);
+    const Expr i = b_.open(LoopKind::Parallel, "i", outer);
+    const std::int64_t inner = pick(2) == 0 ? 1 + pick(20) : 30 + pick(60);
+    const std::int64_t middle = 1 + pick(3);
+    const Expr s = b_.open(LoopKind::Serial, "s", middle);
+    const auto running = b_.local("running", DType::F32, kLanes);
+    Expr j = b_.open(LoopKind::Vector, "j", kLanes);
+    b_.write(running, b_.lane(), b_.constant(DType::F32, 1));
+    b_.close();
+    j = b_.open(LoopKind::Vector, "j", inner);
+    const Expr at = b_.add(b_.mul(b_.add(b_.mul(i, b_.index(middle)), s), b_.index(inner)), j);
+    indices_ = {at, j, s, b_.add(i, s), b_.binary(Op::Remainder, at, b_.index(1 + pick(20))), b_.binary(Op::Divide, at, b_.index(1 + pick(9))), b_.mul(j, b_.index(1 + pick(3)))};
+    for (int n = 0; n < 6; ++n) values_.push_back(load());
+    values_.push_back(b_.read(running, b_.lane()));
+    for (int n = 0; n < 25; ++n) grow();
+    for (int n = 0; n < 4; ++n) {
+      const Expr value = any();
+      b_.store(b_.argument("out", b_.dtype(value), outer * middle * inner, true), at, value, pick(3) == 0 ? of_type(DType::Bool) : kNone);
+      b_.write(running, b_.lane(), b_.add(b_.read(running, b_.lane()), of_type(DType::F32)));
+    }
+    b_.close();
+    b_.store(b_.argument("last", DType::F32, outer * middle, true), b_.add(b_.mul(i, b_.index(middle)), s), b_.read(running, b_.index(pick(kLanes))));
+    b_.close();
+    b_.close();
+  }
+
+ private:
+  static constexpr std::int64_t kSize = 4 * 3 * 90 * 3;
+
+  std::int64_t pick(std::int64_t n) { return static_cast<std::int64_t>(random_() % static_cast<std::uint64_t>(n)); }
+  Expr any() { return values_[static_cast<std::size_t>(pick(static_cast<std::int64_t>(values_.size())))]; }
+  Expr wide(Expr e) { return is_half(b_.dtype(e)) ? b_.convert(DType::F32, e) : e; }
+  Expr load() {
+    const auto input = inputs_[static_cast<std::size_t>(pick(static_cast<std::int64_t>(inputs_.size())))];
+    const Expr at = indices_[static_cast<std::size_t>(pick(static_cast<std::int64_t>(indices_.size())))];
+    if (pick(4) != 0) return b_.load(input, at);
+    return b_.load(input, b_.sub(at, b_.index(5)), b_.binary(Op::GreaterEqual, at, b_.index(5)));
+  }
+  Expr of_type(DType d) {
+    for (int n = 0; n < 8; ++n)
+      if (const Expr e = any(); b_.dtype(e) == d) return e;
+    return b_.convert(d, wide(any()));
+  }
+  void grow() {
+    const Expr x = wide(any());
+    const DType d = b_.dtype(x);
+    const std::vector<Expr> results = all_operations(b_, d, x, of_type(d), of_type(d));
+    values_.push_back(results[static_cast<std::size_t>(pick(static_cast<std::int64_t>(results.size())))]);
+  }
+
+  Builder b_;
+  std::mt19937& random_;
+  std::vector<std::int32_t> inputs_;
+  std::vector<Expr> indices_, values_;
+};
+
+TEST_F(RenderTest, RandomKernels) {
+  std::vector<Kernel> kernels(24);
+  for (std::size_t n = 0; n < kernels.size(); ++n) {
+    kernels[n].name = "random" + std::to_string(n);
+    Generator(kernels[n], random).run();
+  }
+  expect_equal(kernels, random);
+}
+
+}  // namespace
+}  // namespace tessera::kernel
