@@ -239,6 +239,24 @@ module @jit_f attributes {mhlo.num_partitions = 1 : i32} {
   EXPECT_EQ(swapped[0].get_double(0), 3);
 }
 
+TEST(Text, WhatHasNoEffectIsSkipped) {
+  const ir::GraphPtr graph = ir::parse(R"(
+module @jit_f attributes {mhlo.num_replicas = 1 : i32} {
+  sdy.mesh @empty_mesh = <[]> {stablehlo.mesh = {axes = []}}
+  func.func public @main(%arg0: tensor<2xf32> {sdy.sharding = #sdy.sharding<@empty_mesh, [{}]>, mhlo.layout_mode = "default"}) -> tensor<2xf32> {
+    %0 = sdy.sharding_constraint %arg0 <@empty_mesh, [{?}]> : tensor<2xf32>
+    %1 = stablehlo.custom_call @lapack_spotrf_ffi(%0) {mhlo.backend_config = {uplo = 76 : ui8}, operand_layouts = [dense<0> : tensor<1xindex>], output_operand_aliases = [#stablehlo.output_operand_alias<output_tuple_indices = [], operand_index = 0, operand_tuple_indices = []>]} : (tensor<2xf32>) -> tensor<2xf32>
+    %2 = stablehlo.dot_general %0, %1, contracting_dims = [] x [], precision = [HIGHEST, DEFAULT], algorithm = <lhs_precision_type = f32, allow_imprecise_accumulation = false> : (tensor<2xf32>, tensor<2xf32>) -> tensor<2x2xf32>
+    return %0 : tensor<2xf32>
+  }
+})")
+                                 .entry();
+  ASSERT_EQ(graph->nodes.size(), 2U);
+  EXPECT_EQ(graph->nodes[0].attributes.string("call_target_name"), "lapack_spotrf_ffi");
+  EXPECT_EQ(graph->results, graph->parameters);
+  expect_round_trip(*graph);
+}
+
 TEST(Text, ChecksOfTheInterpreterDialect) {
   const auto run = [](const std::string& check) {
     ir::interpret(*ir::parse("func.func @main() {\n %x = stablehlo.constant dense<[1.0, 2.0]> : tensor<2xf32>\n " +

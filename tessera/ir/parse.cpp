@@ -77,6 +77,8 @@ void Parser::module_items(bool braced) {
       lexer_.expect("=", "after the name of the mesh");
       if (!lexer_.is("<")) lexer_.fail_expected("'<' before the mesh");
       lexer_.skip_balanced();
+      if (lexer_.is("{")) lexer_.skip_balanced();
+      skip_location();
     } else {
       lexer_.fail_expected(braced ? "a function: func.func" : "a module or a function: module, func.func");
     }
@@ -324,6 +326,7 @@ void Parser::operation(Scope& scope) {
     results = {use(scope, lexer_.expect(TokenKind::Value, "an operand"))};
     if (!lexer_.is("<")) lexer_.fail_expected("'<' before the sharding");
     lexer_.skip_balanced();
+    if (lexer_.is("{")) lexer_.skip_balanced();
     lexer_.expect(":", "before the type");
     tensor_type();
   } else {

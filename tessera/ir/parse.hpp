@@ -100,7 +100,7 @@ class Parser {
   void count_operations(const Graph& graph, std::size_t at);
 
   // parse_attributes.cpp
-  TensorType tensor_type();
+  TensorType tensor_type(bool or_index = false);
   std::vector<TensorType> type_list();
   Signature signature();
   void skip_type();

@@ -96,7 +96,7 @@ void TextAttribute::set_text(std::string name, Kind text_kind, std::string value
 
 // Types.
 
-TensorType Parser::tensor_type() {
+TensorType Parser::tensor_type(bool or_index) {
   const std::size_t start = lexer_.token().at;
   if (!lexer_.is_word("tensor")) {
     if (lexer_.token().kind == TokenKind::Word) {
@@ -138,7 +138,7 @@ TensorType Parser::tensor_type() {
     ++end;
   if (text.substr(i, end - i) == "complex") end = std::min(text.find('>', end), text.size() - 1) + 1;
   const std::string_view element = text.substr(i, end - i);
-  const auto dtype = parse_dtype(element);
+  const auto dtype = or_index && element == "index" ? DType::I64 : parse_dtype(element);
   if ((!dtype && is_foreign_element(element)) || (dtype && !is_supported(*dtype)) || element.starts_with("complex"))
     lexer_.fail(i, fmt::format("elements of type {} are not supported yet", element), ErrorKind::Unsupported);
   if (!dtype) {
@@ -485,7 +485,7 @@ TextAttribute Parser::dense() {
   const std::size_t begin = lexer_.token().end;
   lexer_.skip_balanced();
   lexer_.expect(":", "between the values and their type");
-  const TensorType type = tensor_type();
+  const TensorType type = tensor_type(true);  // layouts are written in index
   const std::size_t behind = lexer_.token().at;
   tensor.tensor = dense_values(begin, behind, type);
   lexer_.seek(behind);
