@@ -98,7 +98,7 @@ class LoopContext {
   /// Element `at` of operand i. With a predicate (Bool): the index may be out of range where it is false, nothing is
   /// accessed there, and the value there is unspecified but harmless: select afterwards.
   virtual kernel::Expr operand(std::size_t i, const Index& at, kernel::Expr predicate = kernel::kNone) = 0;
-  /// Results of a region of scalar parameters, element by element.
+  /// Results of a region of scalar parameters, element by element; its operations round F16 and BF16.
   virtual std::vector<kernel::Expr> apply(const Graph& region, const std::vector<kernel::Expr>& arguments) = 0;
 };
 

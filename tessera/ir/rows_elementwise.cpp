@@ -380,7 +380,10 @@ std::vector<Literal> evaluate_reduce_precision(const Node& node, std::span<const
     if (std::isfinite(x) && x != 0) {
       if (wanted.mantissa_bits < own.mantissa_bits) {
         const int last = std::max(std::ilogb(x), 1 - own_bias) - wanted.mantissa_bits;
-        x = std::ldexp(std::nearbyint(std::ldexp(x, -last)), last);
+        const double scaled = std::ldexp(x, -last);
+        // Ties go to the even encoding: without a mantissa, to the even exponent.
+        const bool down = wanted.mantissa_bits == 0 && std::abs(scaled) == 1.5 && (std::ilogb(x) + own_bias) % 2 == 0;
+        x = std::ldexp(down ? std::trunc(scaled) : std::nearbyint(scaled), last);
       }
       const double magnitude = std::abs(x);
       if (std::isfinite(x) && x != 0 && std::ilogb(x) > bias)

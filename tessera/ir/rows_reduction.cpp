@@ -7,6 +7,7 @@
 #include <cstring>
 
 #include "tessera/ir/elementwise_rules.hpp"
+#include "tessera/ir/row_tools.hpp"
 
 namespace tessera::ir {
 namespace {
@@ -14,24 +15,10 @@ namespace {
 using kernel::Expr;
 using rules::require;
 
-/// The dimensions of a tensor of `rank` that are not in `reduced`, in order.
-Integers kept_dimensions(std::int64_t rank, const Integers& reduced) {
-  Integers kept;
-  for (std::int64_t d = 0; d < rank; ++d)
-    if (std::find(reduced.begin(), reduced.end(), d) == reduced.end()) kept.push_back(d);
-  return kept;
-}
-
 Integers sorted_dimensions(const Node& node) {
   Integers dimensions = node.attributes.integers("dimensions");
   std::sort(dimensions.begin(), dimensions.end());
   return dimensions;
-}
-
-Shape extents(const Shape& shape, const Integers& dimensions) {
-  Shape part;
-  for (const std::int64_t d : dimensions) part.push_back(shape[static_cast<std::size_t>(d)]);
-  return part;
 }
 
 std::vector<TensorType> infer_reduce(const InferContext& c) {
@@ -54,14 +41,14 @@ std::vector<TensorType> infer_reduce(const InferContext& c) {
   for (std::size_t i = 0; i < count; ++i) {
     const TensorType& input = c.operands[i];
     const TensorType scalar{input.dtype, {}};
-    require(input.shape == first.shape, fmt::format("inputs must have one shape, not {} and {}",
-                                                    tessera::to_string(first.shape), tessera::to_string(input.shape)));
+    require(input.shape == first.shape,
+            fmt::format("inputs must have one shape, not {} and {}", to_string(first.shape), to_string(input.shape)));
     require(c.operands[count + i] == scalar,
             fmt::format("initial value {} must be {}, not {}", i, to_string(scalar), to_string(c.operands[count + i])));
     for (const Value v : {body.parameters[i], body.parameters[count + i], body.results[i]})
       require(body.type(v) == scalar, fmt::format("the body must take and return {} for input {}, not {}",
                                                   to_string(scalar), i, to_string(body.type(v))));
-    results.push_back({input.dtype, extents(input.shape, kept_dimensions(input.rank(), dimensions))});
+    results.push_back({input.dtype, picked(input.shape, remaining(input.rank(), {&dimensions}))});
   }
   return results;
 }
@@ -114,23 +101,23 @@ std::vector<Literal> evaluate_reduce(const Node& node, std::span<const Literal> 
   const std::size_t count = in.size() / 2;
   const Shape& input_shape = in[0].shape();
   const Integers dimensions = sorted_dimensions(node);
-  const Integers kept = kept_dimensions(in[0].type().rank(), dimensions);
-  const Shape shape = extents(input_shape, kept);
+  const Integers kept = remaining(in[0].type().rank(), {&dimensions});
+  const Shape shape = picked(input_shape, kept);
   const std::vector<std::int64_t> kept_offsets = offsets(input_shape, kept);
   const std::vector<std::int64_t> reduced_offsets = offsets(input_shape, dimensions);
   if (const auto monoid = match_monoid(*node.regions[0]))
     return {evaluate_monoid(*monoid, in[0], in[1], kept_offsets, reduced_offsets, shape)};
   std::vector<Literal> results;
   for (std::size_t i = 0; i < count; ++i) results.emplace_back(TensorType{in[i].dtype(), shape});
-  for (std::size_t at = 0; at < kept_offsets.size(); ++at) {
+  for (std::size_t k = 0; k < kept_offsets.size(); ++k) {
     std::vector<Literal> state(in.begin() + static_cast<std::ptrdiff_t>(count), in.end());
     for (const std::int64_t offset : reduced_offsets) {
-      for (std::size_t i = 0; i < count; ++i) state.push_back(gather(in[i], kept_offsets[at] + offset, {0}, {}));
+      for (std::size_t i = 0; i < count; ++i) state.push_back(gather(in[i], kept_offsets[k] + offset, {0}, {}));
       state = interpret(*node.regions[0], state);
     }
     for (std::size_t i = 0; i < count; ++i) {
       const std::size_t item = size_of(in[i].dtype());
-      std::memcpy(results[i].data() + at * item, state[i].data(), item);
+      std::memcpy(results[i].data() + k * item, state[i].data(), item);
     }
   }
   return results;
@@ -170,13 +157,13 @@ Value product_tangent(Builder& b, Value x, Value t) {
 /// Tangent of reduce(monoid, x, identity) = y. Elements that tie for the extremum share its tangent equally.
 Value monoid_tangent(Builder& b, Op monoid, Value x, Value y, Value t, const Integers& dimensions) {
   const Shape shape = b.shape(x);
-  const Integers kept = kept_dimensions(b.type(x).rank(), dimensions);
+  const Integers kept = remaining(b.type(x).rank(), {&dimensions});
   if (element_count(shape) == 0) return b.zeros_like(y);
   if (monoid == Op::Multiply) {
     Integers order = dimensions;
     order.insert(order.end(), kept.begin(), kept.end());
-    Shape flat = extents(shape, kept);
-    flat.insert(flat.begin(), element_count(extents(shape, dimensions)));
+    Shape flat = picked(shape, kept);
+    flat.insert(flat.begin(), element_count(picked(shape, dimensions)));
     const auto flattened = [&](Value v) { return b.reshape(b.transpose(v, order), flat); };
     return product_tangent(b, flattened(x), flattened(t));
   }
@@ -217,7 +204,8 @@ Values transpose_reduce(const TransposeContext& c) {
   if (!monoid || *monoid != Op::Add) throw Error(ErrorKind::Unsupported, "of the reductions, only sums are linear");
   const Value t = c.cotangents[0];
   const Shape& shape = c.operand_types[0].shape;
-  const Integers kept = kept_dimensions(c.operand_types[0].rank(), sorted_dimensions(c.node));
+  const Integers dimensions = sorted_dimensions(c.node);
+  const Integers kept = remaining(c.operand_types[0].rank(), {&dimensions});
   return {c.is_linear(0) ? c.build.broadcast_in_dim(t, shape, kept) : kZero,
           c.is_linear(1) ? c.build.sum(t, iota_integers(c.build.type(t).rank())) : kZero};
 }
@@ -246,46 +234,47 @@ Values batch_reduce(const BatchContext& c) {
 
 // ---- loop ----
 
-/// Accumulators in locals (one for each lane of a vector loop), a nest of serial loops over the reduced dimensions.
-/// Sums and products of halves stay in F32 until the end; other bodies round them at every step, as they are written.
+/// Accumulators in locals, a nest of serial loops over the reduced dimensions. Sums and products of halves stay in F32
+/// until the end, so they do not go through the body, whose operations round.
 Expr loop_reduce(LoopContext& c) {
   kernel::Builder& k = c.kernel;
   const std::size_t count = c.node.operands.size() / 2;
   const TensorType& input = c.operand_type(0);
   const Integers dimensions = sorted_dimensions(c.node);
-  const Integers kept = kept_dimensions(input.rank(), dimensions);
+  const Integers kept = remaining(input.rank(), {&dimensions});
   const Graph& body = *c.node.regions[0];
-  const bool round = !match_monoid(body).has_value();
-  const bool vector = k.in_vector_loop();
-  const Expr at = vector ? k.lane() : k.index(0);
+  const Op monoid = match_monoid(body).value_or(Op::Reduce);
+  const bool half = input.dtype != loop_dtype(input.dtype);
+  if (element_count(input.shape) == 0) return c.operand(count + c.result, {});
 
-  std::vector<std::int32_t> accumulators;
+  std::vector<LoopLocal> accumulators;
   for (std::size_t i = 0; i < count; ++i) {
     const Expr initial = c.operand(count + i, {});
-    accumulators.push_back(k.local("accumulator", k.dtype(initial), vector ? kernel::kLanes : 1));
-    k.write(accumulators[i], at, initial);
+    accumulators.emplace_back(k, "accumulator", k.dtype(initial));
+    accumulators[i].write(initial);
   }
   Index index(input.shape.size());
-  for (std::size_t i = 0; i < kept.size(); ++i) index[static_cast<std::size_t>(kept[i])] = c.index[i];
+  for (std::size_t i = 0; i < kept.size(); ++i) index[at(kept[i])] = c.index[i];
   for (const std::int64_t d : dimensions)
-    index[static_cast<std::size_t>(d)] =
-        k.open(kernel::LoopKind::Serial, fmt::format("r{}", d), input.shape[static_cast<std::size_t>(d)]);
+    index[at(d)] = k.open(kernel::LoopKind::Serial, fmt::format("r{}", d), input.shape[at(d)]);
   std::vector<Expr> arguments;
-  for (const std::int32_t accumulator : accumulators) arguments.push_back(k.read(accumulator, at));
+  for (const LoopLocal& accumulator : accumulators) arguments.push_back(accumulator.read());
   for (std::size_t i = 0; i < count; ++i) arguments.push_back(c.operand(i, index));
-  std::vector<Expr> next = c.apply(body, arguments);
-  for (std::size_t i = 0; i < count; ++i) {
-    const DType dtype = c.operand_type(i).dtype;
-    if (round && dtype != rules::compute_dtype(dtype)) next[i] = k.convert(DType::F32, k.convert(dtype, next[i]));
-    if (count == 1) break;
-    // Every next value is computed before any accumulator changes.
-    const std::int32_t kept_value = k.local("next", k.dtype(next[i]), vector ? kernel::kLanes : 1);
-    k.write(kept_value, at, next[i]);
-    next[i] = k.read(kept_value, at);
+  if (half && (monoid == Op::Add || monoid == Op::Multiply)) {
+    const kernel::Op op = monoid == Op::Add ? kernel::Op::Add : kernel::Op::Multiply;
+    accumulators[0].write(k.binary(op, arguments[0], arguments[1]));
+  } else {
+    const std::vector<Expr> next = c.apply(body, arguments);
+    // Each result may depend on every accumulator: all are computed before the first is written.
+    std::vector<LoopLocal> results;
+    for (std::size_t i = 0; count > 1 && i < count; ++i) {
+      results.emplace_back(k, "next", k.dtype(next[i]));
+      results[i].write(next[i]);
+    }
+    for (std::size_t i = 0; i < count; ++i) accumulators[i].write(count > 1 ? results[i].read() : next[i]);
   }
-  for (std::size_t i = 0; i < count; ++i) k.write(accumulators[i], at, next[i]);
   for (std::size_t i = 0; i < dimensions.size(); ++i) k.close();
-  return k.read(accumulators[c.result], at);
+  return accumulators[c.result].read();
 }
 
 Cost reduce_cost(const Node& node, std::span<const TensorType> operands, std::span<const TensorType>) {
