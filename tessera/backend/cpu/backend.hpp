@@ -1,0 +1,16 @@
+// The processor as a backend. Read next: pass/program.hpp (what lower gives), backend/cpu/executable.hpp (what runs it).
+#pragma once
+
+#include <memory>
+
+#include "tessera/core/backend.hpp"
+
+namespace tessera::cpu {
+
+std::unique_ptr<Backend> make_backend();
+/// The vector instructions that shape code and results: "avx512+bf16", "avx512", "avx2", "sse2".
+std::string instruction_set();
+/// The processor's name as the system gives it.
+std::string processor_name();
+
+}  // namespace tessera::cpu

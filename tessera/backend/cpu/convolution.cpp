@@ -1,0 +1,185 @@
+// The arithmetic of classify. With K the kernel's extent, D the dilated one's reach D = dilation * (K - 1), one spatial
+// dimension of the three passes reads, in StableHLO's attributes:
+//   forward           source  * weights     -> destination:  window_stride = s, rhs_dilation = d, low
+//   backward data     destination * weights -> source:       lhs_dilation = s, rhs_dilation = d, reversed, low' = D - low
+//   backward weights  source * destination  -> weights:      window_stride = d, rhs_dilation = s, low; batches and
+//                                                            features exchanged in all three tensors
+// The high padding follows from the extents; it may be negative down to -(s - 1), where a stride skips the last inputs.
+#include "tessera/backend/cpu/convolution.hpp"
+
+#include <algorithm>
+
+namespace tessera::cpu {
+namespace {
+
+using onednn::Convolution;
+using onednn::View;
+using Pass = Convolution::Pass;
+using ir::Integers;
+
+struct Attributes {
+  std::size_t spatial;
+  Integers strides, padding, lhs_dilation, rhs_dilation;
+  std::vector<bool> reversed;
+  std::int64_t feature_groups, batch_groups;
+  std::int64_t input_batch, input_feature, kernel_input, kernel_output, output_batch, output_feature;
+  Integers input_spatial, kernel_spatial, output_spatial;
+};
+
+Attributes read(const ir::Node& node) {
+  const ir::Attributes& a = node.attributes;
+  Attributes r;
+  r.input_spatial = a.integers("input_spatial_dimensions");
+  r.kernel_spatial = a.integers("kernel_spatial_dimensions");
+  r.output_spatial = a.integers("output_spatial_dimensions");
+  r.spatial = r.input_spatial.size();
+  const Integers ones(r.spatial, 1), zeros(r.spatial, 0);
+  r.strides = a.integers("window_strides", ones);
+  r.padding = a.integers("padding", Integers(2 * r.spatial, 0));
+  r.lhs_dilation = a.integers("lhs_dilation", ones);
+  r.rhs_dilation = a.integers("rhs_dilation", ones);
+  for (const std::int64_t flag : a.integers("window_reversal", zeros)) r.reversed.push_back(flag != 0);
+  r.feature_groups = a.integer("feature_group_count", 1);
+  r.batch_groups = a.integer("batch_group_count", 1);
+  r.input_batch = a.integer("input_batch_dimension");
+  r.input_feature = a.integer("input_feature_dimension");
+  r.kernel_input = a.integer("kernel_input_feature_dimension");
+  r.kernel_output = a.integer("kernel_output_feature_dimension");
+  r.output_batch = a.integer("output_batch_dimension");
+  r.output_feature = a.integer("output_feature_dimension");
+  return r;
+}
+
+/// Builds a view dimension by dimension from those of a row-major tensor.
+class ViewOf {
+ public:
+  explicit ViewOf(const TensorType& type) : type_(type), strides_(row_major_strides(type.shape)) { view_.dtype = type.dtype; }
+  ViewOf& dimension(std::int64_t d) { return piece(d, extent(d), 1); }
+  /// A dimension of features: the group first, when there are groups, is added by `group`.
+  ViewOf& piece(std::int64_t d, std::int64_t extent, std::int64_t step) {
+    view_.dims.push_back(extent);
+    view_.strides.push_back(strides_[static_cast<std::size_t>(d)] * step);
+    return *this;
+  }
+  ViewOf& dimensions(const Integers& list) {
+    for (const std::int64_t d : list) dimension(d);
+    return *this;
+  }
+  [[nodiscard]] std::int64_t extent(std::int64_t d) const { return type_.shape[static_cast<std::size_t>(d)]; }
+  [[nodiscard]] View view() const { return view_; }
+
+ private:
+  const TensorType& type_;
+  std::vector<std::int64_t> strides_;
+  View view_;
+};
+
+/// batch, features, spatial.
+View activations(const TensorType& type, std::int64_t batch, std::int64_t feature, const Integers& spatial) {
+  return ViewOf(type).dimension(batch).dimension(feature).dimensions(spatial).view();
+}
+
+/// [group,] output features, input features, spatial. `whole` is the dimension that holds all groups.
+View weights(const TensorType& type, std::int64_t output, std::int64_t input, std::int64_t whole, std::int64_t groups, const Integers& spatial) {
+  ViewOf view(type);
+  if (groups == 1) return view.dimension(output).dimension(input).dimensions(spatial).view();
+  const std::int64_t each = view.extent(whole) / groups;
+  const auto features = [&](std::int64_t d) { d == whole ? view.piece(d, each, 1) : view.dimension(d); };
+  view.piece(whole, groups, each);
+  features(output);
+  features(input);
+  return view.dimensions(spatial).view();
+}
+
+/// Sets the high padding from the extents; false when no legal one exists.
+bool close_padding(Convolution& c, std::size_t spatial) {
+  for (std::size_t d = 0; d < spatial; ++d) {
+    const std::int64_t source = c.source.dims[d + 2], destination = c.destination.dims[d + 2];
+    const std::int64_t kernel = c.weights.dims[c.weights.dims.size() - spatial + d];
+    const std::int64_t high = (destination - 1) * c.strides[d] + c.dilations[d] * (kernel - 1) + 1 - source - c.low[d];
+    if (c.low[d] < 0 || high <= -c.strides[d]) return false;
+    c.high.push_back(high);
+  }
+  return true;
+}
+
+std::optional<Convolution> backward_data(const Attributes& a, std::span<const TensorType> operands, const TensorType& result) {
+  Convolution c;
+  c.pass = Pass::BackwardData;
+  c.destination = activations(operands[0], a.input_batch, a.input_feature, a.input_spatial);
+  c.weights = weights(operands[1], a.kernel_input, a.kernel_output, a.kernel_output, a.feature_groups, a.kernel_spatial);
+  c.source = activations(result, a.output_batch, a.output_feature, a.output_spatial);
+  c.strides = a.lhs_dilation;
+  c.dilations = a.rhs_dilation;
+  for (std::size_t d = 0; d < a.spatial; ++d) {
+    const std::int64_t kernel = operands[1].shape[static_cast<std::size_t>(a.kernel_spatial[d])];
+    c.low.push_back(a.rhs_dilation[d] * (kernel - 1) - a.padding[2 * d]);
+  }
+  if (!close_padding(c, a.spatial)) return std::nullopt;
+  return c;
+}
+
+std::optional<Convolution> backward_weights(const Attributes& a, std::span<const TensorType> operands, const TensorType& result) {
+  Convolution c;
+  c.pass = Pass::BackwardWeights;
+  c.source = activations(operands[0], a.input_feature, a.input_batch, a.input_spatial);
+  c.destination = activations(operands[1], a.kernel_input, a.kernel_output, a.kernel_spatial);
+  c.weights = weights(result, a.output_feature, a.output_batch, a.output_feature, a.batch_groups, a.output_spatial);
+  c.strides = a.rhs_dilation;
+  c.dilations = a.strides;
+  for (std::size_t d = 0; d < a.spatial; ++d) c.low.push_back(a.padding[2 * d]);
+  if (!close_padding(c, a.spatial)) return std::nullopt;
+  return c;
+}
+
+std::optional<Convolution> forward(const Attributes& a, std::span<const TensorType> operands, const TensorType& result) {
+  Convolution c;
+  c.pass = Pass::Forward;
+  c.source = activations(operands[0], a.input_batch, a.input_feature, a.input_spatial);
+  c.weights = weights(operands[1], a.kernel_output, a.kernel_input, a.kernel_output, a.feature_groups, a.kernel_spatial);
+  c.destination = activations(result, a.output_batch, a.output_feature, a.output_spatial);
+  c.strides = a.strides;
+  c.dilations = a.rhs_dilation;
+  for (std::size_t d = 0; d < a.spatial; ++d) c.low.push_back(a.padding[2 * d]);
+  if (!close_padding(c, a.spatial)) return std::nullopt;
+  return c;
+}
+
+bool all_ones(const Integers& list) {
+  return std::all_of(list.begin(), list.end(), [](std::int64_t v) { return v == 1; });
+}
+
+bool known_types(const TensorType& lhs, const TensorType& rhs, const TensorType& result) {
+  if (lhs.dtype != rhs.dtype) return false;
+  if (lhs.dtype == DType::F32) return result.dtype == DType::F32;
+  return lhs.dtype == DType::BF16 && (result.dtype == DType::F32 || result.dtype == DType::BF16);
+}
+
+}  // namespace
+
+std::optional<Convolution> classify(const ir::Node& node, std::span<const TensorType> operands, const TensorType& result) {
+  if (!known_types(operands[0], operands[1], result)) return std::nullopt;
+  for (const TensorType* type : {&operands[0], &operands[1], &result})
+    if (element_count(type->shape) == 0) return std::nullopt;
+  const Attributes a = read(node);
+  if (a.spatial < 1 || a.spatial > 3) return std::nullopt;
+  const auto kernel_extent = [&](std::size_t d) { return operands[1].shape[static_cast<std::size_t>(a.kernel_spatial[d])]; };
+  bool straight = true, reversed = true;  // an extent of 1 is both
+  std::int64_t window = 1, outputs = 1;
+  for (std::size_t d = 0; d < a.spatial; ++d) {
+    if (kernel_extent(d) > 1) (a.reversed[d] ? straight : reversed) = false;
+    window *= kernel_extent(d);
+    outputs *= result.shape[static_cast<std::size_t>(a.output_spatial[d])];
+  }
+  if (!(straight && all_ones(a.lhs_dilation))) {
+    if (!reversed || !all_ones(a.strides) || a.batch_groups != 1) return std::nullopt;
+    return backward_data(a, operands, result);
+  }
+  // The same numbers by either pass: the one whose kernel is the smaller tensor in space.
+  if (a.feature_groups == 1 && (window > outputs || a.batch_groups > 1))
+    if (auto c = backward_weights(a, operands, result)) return c;
+  if (a.batch_groups != 1) return std::nullopt;
+  return forward(a, operands, result);
+}
+
+}  // namespace tessera::cpu

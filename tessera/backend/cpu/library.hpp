@@ -1,0 +1,26 @@
+// Library calls of a program on the CPU: a dot_general or convolution node, with what was fused onto its result, as a
+// prepared oneDNN call. Read next: backend/cpu/convolution.hpp (which pass a convolution is), backend/cpu/onednn.hpp.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "tessera/backend/cpu/onednn.hpp"
+#include "tessera/pass/program.hpp"
+
+namespace tessera::cpu {
+
+/// A dot_general as a matrix product over strided views; nothing when its dimensions do not group into rows, columns
+/// and batches of constant stride, or the library does not know its element types.
+std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const TensorType> operands, const TensorType& result);
+
+/// pass::Target's question: true when a library kernel is there and worth its call.
+bool has_library_kernel(const ir::Graph& graph, const ir::Node& node);
+
+/// Prepares `call` for `threads` threads. What the library cannot fuse runs after it, as plain loops.
+/// Throws Error (Unsupported) when there is no kernel: has_library_kernel had said so.
+std::unique_ptr<onednn::Call> make_library_call(const pass::LibraryCall& call, int threads);
+
+}  // namespace tessera::cpu
