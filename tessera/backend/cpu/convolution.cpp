@@ -175,11 +175,13 @@ std::optional<Convolution> classify(const ir::Node& node, std::span<const Tensor
     if (!reversed || !all_ones(a.strides) || a.batch_groups != 1) return std::nullopt;
     return backward_data(a, operands, result);
   }
-  // The same numbers by either pass: the one whose kernel is the smaller tensor in space.
-  if (a.feature_groups == 1 && (window > outputs || a.batch_groups > 1))
+  // The same numbers by either pass: first the one whose kernel is the smaller tensor in space.
+  const bool may_be_weights = a.feature_groups == 1, may_be_forward = a.batch_groups == 1;
+  if (may_be_weights && (window > outputs || !may_be_forward))
     if (auto c = backward_weights(a, operands, result)) return c;
-  if (a.batch_groups != 1) return std::nullopt;
-  return forward(a, operands, result);
+  if (may_be_forward)
+    if (auto c = forward(a, operands, result)) return c;
+  return may_be_weights ? backward_weights(a, operands, result) : std::nullopt;
 }
 
 }  // namespace tessera::cpu
