@@ -24,7 +24,8 @@ ir::Graph program() {
 std::vector<Literal> arguments() {
   std::vector<Literal> list{Literal({DType::F32, {3, 40}}), Literal({DType::F32, {40, 5}})};
   for (Literal& literal : list)
-    for (std::int64_t i = 0; i < literal.size(); ++i) literal.set_double(i, static_cast<double>((i * 37) % 19 - 9) / 32);
+    for (std::int64_t i = 0; i < literal.size(); ++i)
+      literal.set_double(i, static_cast<double>((i * 37) % 19 - 9) / 32);
   return list;
 }
 
@@ -42,7 +43,8 @@ TEST(Devices, CpuAgreesWithReference) {
   const std::vector<TensorType> types = program().result_types();
   for (std::size_t r = 0; r < 3; ++r) {
     const Literal a(types[r], got[r]), b(types[r], want[r]);
-    for (std::int64_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a.get_double(i), b.get_double(i), 1e-5) << "result " << r << ", element " << i;
+    for (std::int64_t i = 0; i < a.size(); ++i)
+      EXPECT_NEAR(a.get_double(i), b.get_double(i), 1e-5) << "result " << r << ", element " << i;
   }
 }
 
@@ -53,13 +55,16 @@ TEST(Devices, NullGivesZerosOfTheRightSizes) {
     const std::vector<TensorType> types = program().result_types();
     for (std::size_t r = 0; r < 3; ++r) {
       ASSERT_EQ(got[r]->bytes(), byte_size(types[r])) << device;
-      EXPECT_TRUE(std::all_of(got[r]->data(), got[r]->data() + got[r]->bytes(), [](std::byte b) { return b == std::byte{0}; })) << device;
+      EXPECT_TRUE(std::all_of(got[r]->data(), got[r]->data() + got[r]->bytes(), [](std::byte b) {
+        return b == std::byte{0};
+      })) << device;
     }
   }
 }
 
 TEST(Devices, WrongNumberOfInputs) {
-  for (const char* device : {"cpu", "reference", "null"}) EXPECT_THROW(backend({device}).compile(program(), {})->run({}), Error) << device;
+  for (const char* device : {"cpu", "reference", "null"})
+    EXPECT_THROW(backend({device}).compile(program(), {})->run({}), Error) << device;
 }
 
 TEST(Devices, OneBackendPerName) {
@@ -91,8 +96,10 @@ TEST(Devices, ListNamesEachWithItsParts) {
   for (const DeviceInfo& device : list) {
     EXPECT_FALSE(device.description.empty()) << device.name;
     for (const LibraryInfo& library : device.libraries) EXPECT_FALSE(library.note.empty()) << library.name;
-    if (device.available) EXPECT_EQ(backend({device.name}).name(), device.name);
-    else EXPECT_FALSE(device.libraries.empty()) << device.name << " does not say what is missing";
+    if (device.available)
+      EXPECT_EQ(backend({device.name}).name(), device.name);
+    else
+      EXPECT_FALSE(device.libraries.empty()) << device.name << " does not say what is missing";
   }
 }
 

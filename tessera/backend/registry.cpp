@@ -28,7 +28,8 @@ struct Entry {
 
 Backend* find(const std::string& name) {
   static std::mutex mutex;
-  static auto* const entries = new std::array<Entry, 4>{{  // never destroyed: executables of static lifetime may outlive it
+  static auto* const entries = new std::array<Entry, 4>{{
+      // never destroyed: executables of static lifetime may outlive it
       {"cpu", cpu::make_backend},
       {"reference", make_reference_backend},
       {"null:cpu", [] { return make_null_backend("cpu"); }},
@@ -65,18 +66,28 @@ Backend& backend(const Device& device) {
   std::string why = "there is no such device";
   if (name.starts_with("cuda")) why = "this build has no CUDA backend";
   if (name.starts_with("pjrt")) why = "this build cannot load PJRT plugins";
-  throw Error(ErrorKind::Unsupported, "device \"" + device.name + "\": " + why + "; tried cpu, reference, null:cpu, null:cuda; `tessera devices` lists what is here");
+  throw Error(ErrorKind::Unsupported,
+              "device \"" + device.name + "\": " + why +
+                  "; tried cpu, reference, null:cpu, null:cuda; `tessera devices` lists what is here");
 }
 
 std::vector<DeviceInfo> devices() {
   std::vector<DeviceInfo> list;
   const std::string onednn = cpu::onednn::version();
-  list.push_back({"cpu", find("cpu")->describe(), true, physical_memory(),
-                  {{"oneDNN", onednn, onednn.empty() ? "products and convolutions run as generated loops: install libdnnl-dev and build again" : "matrix products and convolutions"},
-                   llvm_info()}});
-  for (const char* name : {"reference", "null:cpu", "null:cuda"}) list.push_back({name, find(name)->describe(), true, 0, {}});
+  list.push_back(
+      {"cpu",
+       find("cpu")->describe(),
+       true,
+       physical_memory(),
+       {{"oneDNN", onednn,
+         onednn.empty() ? "products and convolutions run as generated loops: install libdnnl-dev and build again"
+                        : "matrix products and convolutions"},
+        llvm_info()}});
+  for (const char* name : {"reference", "null:cpu", "null:cuda"})
+    list.push_back({name, find(name)->describe(), true, 0, {}});
   list.push_back({"cuda", "NVIDIA GPUs", false, 0, {{"CUDA backend", "", "not part of this build"}}});
-  list.push_back({"pjrt:PATH", "a PJRT plugin, for TPUs and others", false, 0, {{"PJRT backend", "", "not part of this build"}}});
+  list.push_back(
+      {"pjrt:PATH", "a PJRT plugin, for TPUs and others", false, 0, {{"PJRT backend", "", "not part of this build"}}});
   return list;
 }
 

@@ -22,10 +22,10 @@ struct LibraryInfo {
 };
 
 struct DeviceInfo {
-  std::string name;         ///< as `--device` takes it
+  std::string name;  ///< as `--device` takes it
   std::string description;
   bool available = false;
-  std::size_t memory = 0;   ///< bytes; 0 where it has none of its own
+  std::size_t memory = 0;  ///< bytes; 0 where it has none of its own
   std::vector<LibraryInfo> libraries;
 };
 

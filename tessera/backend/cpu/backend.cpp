@@ -18,12 +18,19 @@ namespace {
 class CpuBackend final : public Backend {
  public:
   [[nodiscard]] std::string name() const override { return "cpu"; }
-  [[nodiscard]] std::string describe() const override { return fmt::format("{}, {}, {} threads", processor_name(), instruction_set(), granted_cpus()); }
-  [[nodiscard]] std::string fingerprint() const override { return fmt::format("cpu {} oneDNN {}", instruction_set(), onednn::version()); }
+  [[nodiscard]] std::string describe() const override {
+    return fmt::format("{}, {}, {} threads", processor_name(), instruction_set(), granted_cpus());
+  }
+  [[nodiscard]] std::string fingerprint() const override {
+    return fmt::format("cpu {} oneDNN {}", instruction_set(), onednn::version());
+  }
 
   std::unique_ptr<Executable> compile(const ir::Graph& graph, const CompileOptions& options) override {
     if (options.precision == Precision::BFloat16 && !onednn::has_bf16())
-      throw Error(ErrorKind::Unsupported, fmt::format("bf16 precision needs a processor with AVX-512 and a build with oneDNN; this one has {}; use f32", instruction_set()));
+      throw Error(
+          ErrorKind::Unsupported,
+          fmt::format("bf16 precision needs a processor with AVX-512 and a build with oneDNN; this one has {}; use f32",
+                      instruction_set()));
     const int threads = plan_threads(options.threads);
     const pass::Target target{"cpu", threads, options.precision, has_library_kernel};
     pass::Program program = pass::lower(graph, target, options);
@@ -40,7 +47,8 @@ class CpuBackend final : public Backend {
 std::unique_ptr<Backend> make_backend() { return std::make_unique<CpuBackend>(); }
 
 std::string instruction_set() {
-  const bool avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
+  const bool avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
+                      __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
   if (avx512) return __builtin_cpu_supports("avx512bf16") != 0 ? "avx512+bf16" : "avx512";
   return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 ? "avx2" : "sse2";
 }

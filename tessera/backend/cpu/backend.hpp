@@ -1,4 +1,5 @@
-// The processor as a backend. Read next: pass/program.hpp (what lower gives), backend/cpu/executable.hpp (what runs it).
+// The processor as a backend. Read next: pass/program.hpp (what lower gives), backend/cpu/executable.hpp (what runs
+// it).
 #pragma once
 
 #include <memory>

@@ -1,8 +1,8 @@
 // The arithmetic of classify. With K the kernel's extent, D the dilated one's reach D = dilation * (K - 1), one spatial
 // dimension of the three passes reads, in StableHLO's attributes:
 //   forward           source  * weights     -> destination:  window_stride = s, rhs_dilation = d, low
-//   backward data     destination * weights -> source:       lhs_dilation = s, rhs_dilation = d, reversed, low' = D - low
-//   backward weights  source * destination  -> weights:      window_stride = d, rhs_dilation = s, low; batches and
+//   backward data     destination * weights -> source:       lhs_dilation = s, rhs_dilation = d, reversed, low' = D -
+//   low backward weights  source * destination  -> weights:      window_stride = d, rhs_dilation = s, low; batches and
 //                                                            features exchanged in all three tensors
 // The high padding follows from the extents; it may be negative down to -(s - 1), where a stride skips the last inputs.
 #include "tessera/backend/cpu/convolution.hpp"
@@ -53,7 +53,9 @@ Attributes read(const ir::Node& node) {
 /// Builds a view dimension by dimension from those of a row-major tensor.
 class ViewOf {
  public:
-  explicit ViewOf(const TensorType& type) : type_(type), strides_(row_major_strides(type.shape)) { view_.dtype = type.dtype; }
+  explicit ViewOf(const TensorType& type) : type_(type), strides_(row_major_strides(type.shape)) {
+    view_.dtype = type.dtype;
+  }
   ViewOf& dimension(std::int64_t d) { return piece(d, extent(d), 1); }
   /// A dimension of features: the group first, when there are groups, is added by `group`.
   ViewOf& piece(std::int64_t d, std::int64_t extent, std::int64_t step) {
@@ -80,7 +82,8 @@ View activations(const TensorType& type, std::int64_t batch, std::int64_t featur
 }
 
 /// [group,] output features, input features, spatial. `whole` is the dimension that holds all groups.
-View weights(const TensorType& type, std::int64_t output, std::int64_t input, std::int64_t whole, std::int64_t groups, const Integers& spatial) {
+View weights(const TensorType& type, std::int64_t output, std::int64_t input, std::int64_t whole, std::int64_t groups,
+             const Integers& spatial) {
   ViewOf view(type);
   if (groups == 1) return view.dimension(output).dimension(input).dimensions(spatial).view();
   const std::int64_t each = view.extent(whole) / groups;
@@ -103,11 +106,13 @@ bool close_padding(Convolution& c, std::size_t spatial) {
   return true;
 }
 
-std::optional<Convolution> backward_data(const Attributes& a, std::span<const TensorType> operands, const TensorType& result) {
+std::optional<Convolution> backward_data(const Attributes& a, std::span<const TensorType> operands,
+                                         const TensorType& result) {
   Convolution c;
   c.pass = Pass::BackwardData;
   c.destination = activations(operands[0], a.input_batch, a.input_feature, a.input_spatial);
-  c.weights = weights(operands[1], a.kernel_input, a.kernel_output, a.kernel_output, a.feature_groups, a.kernel_spatial);
+  c.weights =
+      weights(operands[1], a.kernel_input, a.kernel_output, a.kernel_output, a.feature_groups, a.kernel_spatial);
   c.source = activations(result, a.output_batch, a.output_feature, a.output_spatial);
   c.strides = a.lhs_dilation;
   c.dilations = a.rhs_dilation;
@@ -119,7 +124,8 @@ std::optional<Convolution> backward_data(const Attributes& a, std::span<const Te
   return c;
 }
 
-std::optional<Convolution> backward_weights(const Attributes& a, std::span<const TensorType> operands, const TensorType& result) {
+std::optional<Convolution> backward_weights(const Attributes& a, std::span<const TensorType> operands,
+                                            const TensorType& result) {
   Convolution c;
   c.pass = Pass::BackwardWeights;
   c.source = activations(operands[0], a.input_feature, a.input_batch, a.input_spatial);
@@ -132,11 +138,13 @@ std::optional<Convolution> backward_weights(const Attributes& a, std::span<const
   return c;
 }
 
-std::optional<Convolution> forward(const Attributes& a, std::span<const TensorType> operands, const TensorType& result) {
+std::optional<Convolution> forward(const Attributes& a, std::span<const TensorType> operands,
+                                   const TensorType& result) {
   Convolution c;
   c.pass = Pass::Forward;
   c.source = activations(operands[0], a.input_batch, a.input_feature, a.input_spatial);
-  c.weights = weights(operands[1], a.kernel_output, a.kernel_input, a.kernel_output, a.feature_groups, a.kernel_spatial);
+  c.weights =
+      weights(operands[1], a.kernel_output, a.kernel_input, a.kernel_output, a.feature_groups, a.kernel_spatial);
   c.destination = activations(result, a.output_batch, a.output_feature, a.output_spatial);
   c.strides = a.strides;
   c.dilations = a.rhs_dilation;
@@ -157,13 +165,16 @@ bool known_types(const TensorType& lhs, const TensorType& rhs, const TensorType&
 
 }  // namespace
 
-std::optional<Convolution> classify(const ir::Node& node, std::span<const TensorType> operands, const TensorType& result) {
+std::optional<Convolution> classify(const ir::Node& node, std::span<const TensorType> operands,
+                                    const TensorType& result) {
   if (!known_types(operands[0], operands[1], result)) return std::nullopt;
   for (const TensorType* type : {&operands[0], &operands[1], &result})
     if (element_count(type->shape) == 0) return std::nullopt;
   const Attributes a = read(node);
   if (a.spatial < 1 || a.spatial > 3) return std::nullopt;
-  const auto kernel_extent = [&](std::size_t d) { return operands[1].shape[static_cast<std::size_t>(a.kernel_spatial[d])]; };
+  const auto kernel_extent = [&](std::size_t d) {
+    return operands[1].shape[static_cast<std::size_t>(a.kernel_spatial[d])];
+  };
   bool straight = true, reversed = true;  // an extent of 1 is both
   std::int64_t window = 1, outputs = 1;
   for (std::size_t d = 0; d < a.spatial; ++d) {

@@ -62,7 +62,8 @@ struct Result {
 
 class CpuExecutable final : public Executable {
  public:
-  CpuExecutable(Program program, std::vector<KernelFunction> code, int threads) : program_(std::move(program)), code_(std::move(code)), threads_(threads) {
+  CpuExecutable(Program program, std::vector<KernelFunction> code, int threads)
+      : program_(std::move(program)), code_(std::move(code)), threads_(threads) {
     prepare_ends();
     prepare_steps();
     const char* log = std::getenv("TESSERA_LOG");
@@ -92,8 +93,11 @@ class CpuExecutable final : public Executable {
     for (std::size_t i = 0; i < launches_.size(); ++i) {
       const Launch& launch = launches_[i];
       text += fmt::format("step {}: {}", i, name(i));
-      if (launch.call) text += fmt::format(" by {}", launch.call->implementation());
-      else if (launch.kind == Step::Kind::Kernel) text += launch.parallel ? fmt::format(", {} iterations on {} threads", launch.extent, threads_) : ", in the calling thread";
+      if (launch.call)
+        text += fmt::format(" by {}", launch.call->implementation());
+      else if (launch.kind == Step::Kind::Kernel)
+        text += launch.parallel ? fmt::format(", {} iterations on {} threads", launch.extent, threads_)
+                                : ", in the calling thread";
       text += '\n';
     }
     return text;
@@ -139,7 +143,8 @@ class CpuExecutable final : public Executable {
       if (step.kind == Step::Kind::Kernel) {
         launch.function = code_.at(kernels++).run;
         launch.extent = step.kernel.parallel_extent();
-        launch.parallel = threads_ > 1 && launch.extent > 1 && step.bytes / kBytesPerSecond + step.operations / kOperationsPerSecond > kParallelSeconds;
+        launch.parallel = threads_ > 1 && launch.extent > 1 &&
+                          step.bytes / kBytesPerSecond + step.operations / kOperationsPerSecond > kParallelSeconds;
       } else if (step.kind == Step::Kind::Library) {
         launch.call = make_library_call(step.library, threads_);
         scratch_bytes_ = std::max(scratch_bytes_, launch.call->scratch_bytes());
@@ -170,17 +175,20 @@ class CpuExecutable final : public Executable {
     for (std::size_t slot = 0; slot < slots_.size(); ++slot) {
       const Buffer& buffer = program_.buffers[static_cast<std::size_t>(slots_[slot])];
       if (buffer.kind == Buffer::Kind::Temporary) frame->table[slot] = frame->arena->data() + buffer.offset;
-      if (buffer.kind == Buffer::Kind::Constant) frame->table[slot] = program_.constants.at(static_cast<std::size_t>(buffer.index)).data();
+      if (buffer.kind == Buffer::Kind::Constant)
+        frame->table[slot] = program_.constants.at(static_cast<std::size_t>(buffer.index)).data();
     }
     return frame;
   }
 
   void check(std::span<const StoragePtr> inputs) const {
     if (inputs.size() != input_bytes_.size())
-      throw Error(ErrorKind::Usage, fmt::format("the program {} takes {} inputs and was given {}", program_.name, input_bytes_.size(), inputs.size()));
+      throw Error(ErrorKind::Usage, fmt::format("the program {} takes {} inputs and was given {}", program_.name,
+                                                input_bytes_.size(), inputs.size()));
     for (std::size_t i = 0; i < inputs.size(); ++i)
       if (inputs[i] == nullptr || inputs[i]->bytes() < input_bytes_[i])
-        throw Error(ErrorKind::Usage, fmt::format("input {} of the program {} has {} bytes and needs {}", i, program_.name, inputs[i] ? inputs[i]->bytes() : 0, input_bytes_[i]));
+        throw Error(ErrorKind::Usage, fmt::format("input {} of the program {} has {} bytes and needs {}", i,
+                                                  program_.name, inputs[i] ? inputs[i]->bytes() : 0, input_bytes_[i]));
   }
 
   std::vector<StoragePtr> execute(std::span<const StoragePtr> inputs, std::vector<StepProfile>* profile) {
@@ -189,11 +197,15 @@ class CpuExecutable final : public Executable {
     outputs.reserve(results_.size());
     for (const Result& result : results_) {
       const auto donated = static_cast<std::size_t>(result.donated);
-      if (result.input >= 0) outputs.push_back(inputs[static_cast<std::size_t>(result.input)]);
-      else if (result.constant >= 0) outputs.push_back(program_.constants[static_cast<std::size_t>(result.constant)].storage());
+      if (result.input >= 0)
+        outputs.push_back(inputs[static_cast<std::size_t>(result.input)]);
+      else if (result.constant >= 0)
+        outputs.push_back(program_.constants[static_cast<std::size_t>(result.constant)].storage());
       // Reused only where nobody else can see it change.
-      else if (result.donated >= 0 && inputs[donated].use_count() == 1 && inputs[donated]->bytes() == result.bytes) outputs.push_back(inputs[donated]);
-      else outputs.push_back(allocate_host(result.bytes));
+      else if (result.donated >= 0 && inputs[donated].use_count() == 1 && inputs[donated]->bytes() == result.bytes)
+        outputs.push_back(inputs[donated]);
+      else
+        outputs.push_back(allocate_host(result.bytes));
     }
     if (launches_.empty()) return outputs;
     // The frame goes back to the pool however the run ends.
@@ -208,8 +220,10 @@ class CpuExecutable final : public Executable {
     Frame& frame = *lease.frame;
     for (const Patch& patch : inputs_) frame.table[patch.slot] = inputs[patch.source]->data();
     for (const Patch& patch : outputs_) frame.table[patch.slot] = outputs[patch.source]->data();
-    if (needs_team_) with_team(threads_, [&] { run_steps(frame, profile); });
-    else run_steps(frame, profile);
+    if (needs_team_)
+      with_team(threads_, [&] { run_steps(frame, profile); });
+    else
+      run_steps(frame, profile);
     return outputs;
   }
 
@@ -231,7 +245,8 @@ class CpuExecutable final : public Executable {
     void* const* arguments = frame.table.data() + launch.first;
     if (launch.kind == Step::Kind::Kernel) {
       if (!launch.parallel) return launch.function(arguments, 0, launch.extent);
-      parallel_for(threads_, launch.extent, [&](std::int64_t begin, std::int64_t end) { launch.function(arguments, begin, end); });
+      parallel_for(threads_, launch.extent,
+                   [&](std::int64_t begin, std::int64_t end) { launch.function(arguments, begin, end); });
     } else if (launch.kind == Step::Kind::Library) {
       launch.call->run(arguments, frame.arena->data() + scratch_offset_);
     } else {
@@ -263,8 +278,10 @@ class CpuExecutable final : public Executable {
   void print(const std::vector<StepProfile>& profile) const {
     for (std::size_t i = 0; i < profile.size(); ++i) {
       const StepProfile& p = profile[i];
-      const std::string by = launches_[i].call ? " by " + launches_[i].call->implementation() : fmt::format(" [{}]", launches_[i].extent);
-      fmt::print(stderr, "{}: {}{}: {:.1f} us, {:.1f} GB/s, {:.1f} GFLOP/s\n", program_.name, p.name, by, p.seconds * 1e6, p.bytes / p.seconds * 1e-9, p.operations / p.seconds * 1e-9);
+      const std::string by =
+          launches_[i].call ? " by " + launches_[i].call->implementation() : fmt::format(" [{}]", launches_[i].extent);
+      fmt::print(stderr, "{}: {}{}: {:.1f} us, {:.1f} GB/s, {:.1f} GFLOP/s\n", program_.name, p.name, by,
+                 p.seconds * 1e6, p.bytes / p.seconds * 1e-9, p.operations / p.seconds * 1e-9);
     }
   }
 

@@ -28,8 +28,10 @@ std::optional<Merged> merge(const Shape& shape, const Integers& strides, const I
   for (auto d = dimensions.rbegin(); d != dimensions.rend(); ++d) {
     const auto i = static_cast<std::size_t>(*d);
     if (shape[i] == 1) continue;
-    if (next == 0) merged.stride = strides[i];
-    else if (strides[i] != next) return std::nullopt;
+    if (next == 0)
+      merged.stride = strides[i];
+    else if (strides[i] != next)
+      return std::nullopt;
     merged.extent *= shape[i];
     next = strides[i] * shape[i];
   }
@@ -56,14 +58,21 @@ View matrix(DType dtype, Shape dims, Integers strides, const Merged& rows, const
 
 bool known_types(DType lhs, DType rhs, DType result) {
   if (lhs != rhs) return false;
-  return lhs == DType::F32 ? result == DType::F32 : lhs == DType::BF16 && (result == DType::F32 || result == DType::BF16);
+  return lhs == DType::F32 ? result == DType::F32
+                           : lhs == DType::BF16 && (result == DType::F32 || result == DType::BF16);
 }
 
 /// What oneDNN does not fuse, in place on the result, one row of the last dimension after the other.
 class Followed final : public onednn::Call {
  public:
-  Followed(std::unique_ptr<onednn::Call> call, std::vector<pass::LibraryCall::Epilogue> epilogue, std::size_t first, const TensorType& result, std::size_t addends, int threads)
-      : call_(std::move(call)), epilogue_(std::move(epilogue)), first_(first), dtype_(result.dtype), addends_(addends), threads_(threads) {
+  Followed(std::unique_ptr<onednn::Call> call, std::vector<pass::LibraryCall::Epilogue> epilogue, std::size_t first,
+           const TensorType& result, std::size_t addends, int threads)
+      : call_(std::move(call)),
+        epilogue_(std::move(epilogue)),
+        first_(first),
+        dtype_(result.dtype),
+        addends_(addends),
+        threads_(threads) {
     columns_ = result.shape.empty() ? 1 : result.shape.back();
     rows_ = element_count(result.shape) / std::max<std::int64_t>(columns_, 1);
   }
@@ -75,8 +84,10 @@ class Followed final : public onednn::Call {
     call_->run(inner.data(), scratch);
     const int threads = rows_ * columns_ < 16384 ? 1 : threads_;
     parallel_for(threads, rows_, [&](std::int64_t begin, std::int64_t end) {
-      if (dtype_ == DType::F32) loop<float>(arguments, static_cast<float*>(result), begin, end);
-      else loop<bf16>(arguments, static_cast<bf16*>(result), begin, end);
+      if (dtype_ == DType::F32)
+        loop<float>(arguments, static_cast<float*>(result), begin, end);
+      else
+        loop<bf16>(arguments, static_cast<bf16*>(result), begin, end);
     });
   }
   [[nodiscard]] std::size_t scratch_bytes() const override { return call_->scratch_bytes(); }
@@ -85,7 +96,9 @@ class Followed final : public onednn::Call {
  private:
   using Kind = pass::LibraryCall::Epilogue::Kind;
   [[nodiscard]] std::size_t first_addend() const {
-    return static_cast<std::size_t>(std::count_if(epilogue_.begin(), epilogue_.begin() + static_cast<std::ptrdiff_t>(first_), [](const auto& e) { return e.kind != Kind::Relu; }));
+    return static_cast<std::size_t>(std::count_if(epilogue_.begin(),
+                                                  epilogue_.begin() + static_cast<std::ptrdiff_t>(first_),
+                                                  [](const auto& e) { return e.kind != Kind::Relu; }));
   }
   template <class T>
   void loop(void* const* arguments, T* result, std::int64_t begin, std::int64_t end) const {
@@ -96,8 +109,10 @@ class Followed final : public onednn::Call {
         if (epilogue_[e].kind == Kind::Relu) {
           for (std::int64_t i = 0; i < columns_; ++i) row[i] = relu(row[i]);
         } else {
-          const T* other = static_cast<const T*>(arguments[addend++]) + (epilogue_[e].kind == Kind::AddTensor ? r * columns_ : 0);
-          for (std::int64_t i = 0; i < columns_; ++i) row[i] = T(static_cast<float>(row[i]) + static_cast<float>(other[i]));
+          const T* other =
+              static_cast<const T*>(arguments[addend++]) + (epilogue_[e].kind == Kind::AddTensor ? r * columns_ : 0);
+          for (std::int64_t i = 0; i < columns_; ++i)
+            row[i] = T(static_cast<float>(row[i]) + static_cast<float>(other[i]));
         }
       }
     }
@@ -128,7 +143,8 @@ View bias_view(DType dtype, std::size_t rank, std::size_t along, std::int64_t ex
 
 }  // namespace
 
-std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const TensorType> operands, const TensorType& result) {
+std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const TensorType> operands,
+                                          const TensorType& result) {
   const TensorType &lhs = operands[0], &rhs = operands[1];
   if (!known_types(lhs.dtype, rhs.dtype, result.dtype)) return std::nullopt;
   for (const TensorType* type : {&lhs, &rhs, &result})
@@ -142,13 +158,15 @@ std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const 
   // Contracted dimensions may be taken in any order that suits both: the left one's order in memory.
   std::vector<std::size_t> order(lhs_contract.size());
   std::iota(order.begin(), order.end(), 0);
-  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return lhs_contract[a] < lhs_contract[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return lhs_contract[a] < lhs_contract[b]; });
   Integers lhs_k, rhs_k;
   for (const std::size_t i : order) {
     lhs_k.push_back(lhs_contract[i]);
     rhs_k.push_back(rhs_contract[i]);
   }
-  const Integers lhs_free = rest(lhs.shape.size(), lhs_batch, lhs_contract), rhs_free = rest(rhs.shape.size(), rhs_batch, rhs_contract);
+  const Integers lhs_free = rest(lhs.shape.size(), lhs_batch, lhs_contract),
+                 rhs_free = rest(rhs.shape.size(), rhs_batch, rhs_contract);
   const auto batches = static_cast<std::int64_t>(lhs_batch.size()), rows = static_cast<std::int64_t>(lhs_free.size());
   Integers result_m, result_n;
   for (std::int64_t d = 0; d < rows; ++d) result_m.push_back(batches + d);
@@ -156,7 +174,8 @@ std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const 
 
   const auto m = merge(lhs.shape, lhs_strides, lhs_free), n = merge(rhs.shape, rhs_strides, rhs_free);
   const auto k_left = merge(lhs.shape, lhs_strides, lhs_k), k_right = merge(rhs.shape, rhs_strides, rhs_k);
-  const auto m_out = merge(result.shape, result_strides, result_m), n_out = merge(result.shape, result_strides, result_n);
+  const auto m_out = merge(result.shape, result_strides, result_m),
+             n_out = merge(result.shape, result_strides, result_n);
   if (!m || !n || !k_left || !k_right || !m_out || !n_out) return std::nullopt;
 
   // Batches: one merged dimension where possible, else each one.
@@ -183,7 +202,9 @@ std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const 
     }
   }
   if (dims.size() > 4) return std::nullopt;
-  return onednn::Product{matrix(lhs.dtype, dims, lhs_outer, *m, *k_left), matrix(rhs.dtype, dims, rhs_outer, *k_right, *n), matrix(result.dtype, dims, out_outer, *m_out, *n_out)};
+  return onednn::Product{matrix(lhs.dtype, dims, lhs_outer, *m, *k_left),
+                         matrix(rhs.dtype, dims, rhs_outer, *k_right, *n),
+                         matrix(result.dtype, dims, out_outer, *m_out, *n_out)};
 }
 
 bool has_library_kernel(const ir::Graph& graph, const ir::Node& node) {
@@ -191,14 +212,17 @@ bool has_library_kernel(const ir::Graph& graph, const ir::Node& node) {
   const TensorType& result = graph.type(node.results[0]);
   double operations = 2.0 * static_cast<double>(element_count(result.shape));
   if (node.op == ir::Op::DotGeneral) {
-    for (const std::int64_t d : node.attributes.integers("lhs_contracting_dimensions")) operations *= static_cast<double>(operands[0].shape[static_cast<std::size_t>(d)]);
+    for (const std::int64_t d : node.attributes.integers("lhs_contracting_dimensions"))
+      operations *= static_cast<double>(operands[0].shape[static_cast<std::size_t>(d)]);
     if (operations < kLeastOperations) return false;
     const auto product = as_product(node, operands, result);
     return product && onednn::supports(*product);
   }
   if (node.op == ir::Op::Convolution) {
-    operations *= static_cast<double>(operands[1].shape[static_cast<std::size_t>(node.attributes.integer("kernel_input_feature_dimension"))]);
-    for (const std::int64_t d : node.attributes.integers("kernel_spatial_dimensions")) operations *= static_cast<double>(operands[1].shape[static_cast<std::size_t>(d)]);
+    operations *= static_cast<double>(
+        operands[1].shape[static_cast<std::size_t>(node.attributes.integer("kernel_input_feature_dimension"))]);
+    for (const std::int64_t d : node.attributes.integers("kernel_spatial_dimensions"))
+      operations *= static_cast<double>(operands[1].shape[static_cast<std::size_t>(d)]);
     if (operations < kLeastOperations) return false;
     const auto convolution = classify(node, operands, result);
     return convolution && onednn::supports(*convolution);
@@ -214,9 +238,12 @@ std::unique_ptr<onednn::Call> make_library_call(const pass::LibraryCall& call, i
   if (call.node.op == ir::Op::DotGeneral) product = as_product(call.node, call.operand_types, result);
   if (call.node.op == ir::Op::Convolution) convolution = classify(call.node, call.operand_types, result);
   if (!product && !convolution)
-    throw Error(ErrorKind::Unsupported, std::string("no library kernel for ") + std::string(ir::name(call.node.op)) + " giving " + to_string(result));
+    throw Error(ErrorKind::Unsupported, std::string("no library kernel for ") + std::string(ir::name(call.node.op)) +
+                                            " giving " + to_string(result));
   // The computed tensor's view, and its dimension that a bias goes along when it is the result's last one.
-  const View& view = product ? product->result : convolution->pass == onednn::Convolution::Pass::BackwardData ? convolution->source : convolution->destination;
+  const View& view = product                                                        ? product->result
+                     : convolution->pass == onednn::Convolution::Pass::BackwardData ? convolution->source
+                                                                                    : convolution->destination;
   const std::int64_t last = result.shape.empty() ? 1 : result.shape.back();
   std::size_t along = product ? view.dims.size() - 1 : 1;
   const bool has_bias_dimension = view.dims[along] == last && (last == 1 || view.strides[along] == 1);
@@ -227,13 +254,16 @@ std::unique_ptr<onednn::Call> make_library_call(const pass::LibraryCall& call, i
     const Kind kind = call.epilogue[first].kind;
     // oneDNN's relu turns NaN into 0; the language keeps it.
     if (kind == Kind::Relu || (kind == Kind::AddBias && !has_bias_dimension)) break;
-    fused.push_back({Epilogue::Kind::Add, kind == Kind::AddBias ? bias_view(result.dtype, view.dims.size(), along, last) : View{result.dtype, view.dims, view.strides}});
+    fused.push_back({Epilogue::Kind::Add, kind == Kind::AddBias ? bias_view(result.dtype, view.dims.size(), along, last)
+                                                                : View{result.dtype, view.dims, view.strides}});
   }
   for (const auto& e : call.epilogue) addends += e.kind != Kind::Relu ? 1 : 0;
 
   std::unique_ptr<onednn::Call> made;
   with_team(threads, [&] {
-    const auto make = [&] { return product ? onednn::make_call(*product, fused) : onednn::make_call(*convolution, fused); };
+    const auto make = [&] {
+      return product ? onednn::make_call(*product, fused) : onednn::make_call(*convolution, fused);
+    };
     made = make();
     if (made == nullptr && !fused.empty()) {
       fused.clear();
@@ -242,7 +272,9 @@ std::unique_ptr<onednn::Call> make_library_call(const pass::LibraryCall& call, i
     }
   });
   if (made == nullptr)
-    throw Error(ErrorKind::Unsupported, std::string("oneDNN has no fast kernel for ") + std::string(ir::name(call.node.op)) + " giving " + to_string(result) + " on this processor");
+    throw Error(ErrorKind::Unsupported, std::string("oneDNN has no fast kernel for ") +
+                                            std::string(ir::name(call.node.op)) + " giving " + to_string(result) +
+                                            " on this processor");
   if (first == call.epilogue.size()) return made;
   return std::make_unique<Followed>(std::move(made), call.epilogue, first, result, addends, threads);
 }

@@ -14,7 +14,8 @@ namespace tessera::cpu {
 
 /// A dot_general as a matrix product over strided views; nothing when its dimensions do not group into rows, columns
 /// and batches of constant stride, or the library does not know its element types.
-std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const TensorType> operands, const TensorType& result);
+std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const TensorType> operands,
+                                          const TensorType& result);
 
 /// pass::Target's question: true when a library kernel is there and worth its call.
 bool has_library_kernel(const ir::Graph& graph, const ir::Node& node);

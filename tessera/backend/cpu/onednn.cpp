@@ -3,11 +3,11 @@
 
 #ifdef TESSERA_HAVE_ONEDNN
 
-#include <dnnl.hpp>
 #include <dnnl_debug.h>
 
 #include <algorithm>
 #include <cstring>
+#include <dnnl.hpp>
 #include <mutex>
 #include <optional>
 
@@ -28,10 +28,12 @@ dnnl::stream& stream() {
 }
 
 memory::desc describe(const View& view) {
-  return {view.dims, view.dtype == DType::BF16 ? memory::data_type::bf16 : memory::data_type::f32, memory::dims(view.strides)};
+  return {view.dims, view.dtype == DType::BF16 ? memory::data_type::bf16 : memory::data_type::f32,
+          memory::dims(view.strides)};
 }
 memory::desc any_layout(const View& view) {
-  return {view.dims, view.dtype == DType::BF16 ? memory::data_type::bf16 : memory::data_type::f32, memory::format_tag::any};
+  return {view.dims, view.dtype == DType::BF16 ? memory::data_type::bf16 : memory::data_type::f32,
+          memory::format_tag::any};
 }
 
 bool has_kernels(const View& view) { return view.dtype == DType::F32 || (view.dtype == DType::BF16 && has_bf16()); }
@@ -47,7 +49,8 @@ class Stages final : public Call {
     bytes_ += (desc.get_size() + 63) / 64 * 64;
     return slot({desc, -1, offset});
   }
-  void stage(const dnnl::primitive& primitive, std::vector<std::pair<int, int>> arguments, const memory::desc& scratchpad) {
+  void stage(const dnnl::primitive& primitive, std::vector<std::pair<int, int>> arguments,
+             const memory::desc& scratchpad) {
     if (scratchpad.get_size() > 0) arguments.emplace_back(DNNL_ARG_SCRATCHPAD, scratch(scratchpad));
     stages_.push_back({primitive, std::move(arguments)});
   }
@@ -76,11 +79,14 @@ class Stages final : public Call {
   void run(void* const* arguments, std::byte* scratch) override {
     std::unique_ptr<Session> session = take();
     for (std::size_t i = 0; i < slots_.size(); ++i)
-      session->memories[i].set_data_handle(slots_[i].argument >= 0 ? arguments[slots_[i].argument] : scratch + slots_[i].offset);
+      session->memories[i].set_data_handle(slots_[i].argument >= 0 ? arguments[slots_[i].argument]
+                                                                   : scratch + slots_[i].offset);
     for (std::size_t i = 0; i < stages_.size(); ++i) {
       const auto& list = session->arguments[i];
-      const dnnl_status_t status = dnnl_primitive_execute(stages_[i].primitive.get(), stream().get(), static_cast<int>(list.size()), list.data());
-      if (status != dnnl_success) throw Error(std::string("oneDNN could not run ") + names_ + ": " + dnnl_status2str(status));
+      const dnnl_status_t status = dnnl_primitive_execute(stages_[i].primitive.get(), stream().get(),
+                                                          static_cast<int>(list.size()), list.data());
+      if (status != dnnl_success)
+        throw Error(std::string("oneDNN could not run ") + names_ + ": " + dnnl_status2str(status));
     }
     const std::lock_guard lock(mutex_);
     idle_.push_back(std::move(session));
@@ -120,7 +126,8 @@ class Stages final : public Call {
     for (const Slot& s : slots_) session->memories.emplace_back(s.desc, engine(), static_cast<void*>(nullptr));
     for (const Stage& s : stages_) {
       auto& list = session->arguments.emplace_back();
-      for (const auto& [kind, index] : s.arguments) list.push_back({kind, session->memories[static_cast<std::size_t>(index)].get()});
+      for (const auto& [kind, index] : s.arguments)
+        list.push_back({kind, session->memories[static_cast<std::size_t>(index)].get()});
     }
     return session;
   }
@@ -174,7 +181,8 @@ void bind_addends(Stages& call, const Attributes& attributes, const std::vector<
 }
 
 int addend_count(const std::vector<Epilogue>& epilogue) {
-  return static_cast<int>(std::count_if(epilogue.begin(), epilogue.end(), [](const Epilogue& e) { return e.kind == Epilogue::Kind::Add; }));
+  return static_cast<int>(
+      std::count_if(epilogue.begin(), epilogue.end(), [](const Epilogue& e) { return e.kind == Epilogue::Kind::Add; }));
 }
 
 /// A first Add that varies along dimension `along` alone, as a bias does.
@@ -202,7 +210,8 @@ bool found(const Desc& desc, const Convolution& c) {
 
 dnnl::matmul::primitive_desc matmul_desc(const Product& p, const Attributes& attributes) {
   const memory::desc lhs = describe(p.lhs), rhs = describe(p.rhs), result = describe(p.result);
-  const auto desc = attributes.bias ? dnnl::matmul::desc(lhs, rhs, describe(*attributes.bias), result) : dnnl::matmul::desc(lhs, rhs, result);
+  const auto desc = attributes.bias ? dnnl::matmul::desc(lhs, rhs, describe(*attributes.bias), result)
+                                    : dnnl::matmul::desc(lhs, rhs, result);
   return {desc, attributes.attr, engine(), true};
 }
 
@@ -217,13 +226,15 @@ struct Plan {
 enum class Layouts { AsGiven, Chosen };
 
 template <class Pass, class... Extra>
-typename Pass::primitive_desc make_desc(typename Pass::desc&& desc, const dnnl::primitive_attr& attr, const Extra&... extra) {
+typename Pass::primitive_desc make_desc(typename Pass::desc&& desc, const dnnl::primitive_attr& attr,
+                                        const Extra&... extra) {
   return typename Pass::primitive_desc(desc, attr, engine(), extra..., true);
 }
 
 class ConvolutionMaker {
  public:
-  ConvolutionMaker(const Convolution& c, const Attributes& attributes, Layouts layouts) : c_(c), attributes_(attributes) {
+  ConvolutionMaker(const Convolution& c, const Attributes& attributes, Layouts layouts)
+      : c_(c), attributes_(attributes) {
     source_ = layouts == Layouts::AsGiven ? describe(c.source) : any_layout(c.source);
     destination_ = layouts == Layouts::AsGiven ? describe(c.destination) : any_layout(c.destination);
     weights_ = any_layout(c.weights);
@@ -231,18 +242,25 @@ class ConvolutionMaker {
   }
   [[nodiscard]] dnnl::convolution_forward::primitive_desc forward(dnnl::prop_kind kind) const {
     using F = dnnl::convolution_forward;
-    if (!attributes_.bias) return make_desc<F>(F::desc(kind, kAlgorithm, source_, weights_, destination_, c_.strides, dilates_, c_.low, c_.high), attributes_.attr);
+    if (!attributes_.bias)
+      return make_desc<F>(
+          F::desc(kind, kAlgorithm, source_, weights_, destination_, c_.strides, dilates_, c_.low, c_.high),
+          attributes_.attr);
     const View& bias = *attributes_.bias;
     const memory::desc vector({bias.dims[1]}, memory::data_type::f32, memory::format_tag::a);
-    return make_desc<F>(F::desc(kind, kAlgorithm, source_, weights_, vector, destination_, c_.strides, dilates_, c_.low, c_.high), attributes_.attr);
+    return make_desc<F>(
+        F::desc(kind, kAlgorithm, source_, weights_, vector, destination_, c_.strides, dilates_, c_.low, c_.high),
+        attributes_.attr);
   }
   [[nodiscard]] dnnl::convolution_backward_data::primitive_desc backward_data() const {
     using B = dnnl::convolution_backward_data;
-    return make_desc<B>(B::desc(kAlgorithm, source_, weights_, destination_, c_.strides, dilates_, c_.low, c_.high), attributes_.attr, forward_hint());
+    return make_desc<B>(B::desc(kAlgorithm, source_, weights_, destination_, c_.strides, dilates_, c_.low, c_.high),
+                        attributes_.attr, forward_hint());
   }
   [[nodiscard]] dnnl::convolution_backward_weights::primitive_desc backward_weights() const {
     using B = dnnl::convolution_backward_weights;
-    return make_desc<B>(B::desc(kAlgorithm, source_, weights_, destination_, c_.strides, dilates_, c_.low, c_.high), attributes_.attr, forward_hint());
+    return make_desc<B>(B::desc(kAlgorithm, source_, weights_, destination_, c_.strides, dilates_, c_.low, c_.high),
+                        attributes_.attr, forward_hint());
   }
 
  private:
@@ -250,10 +268,13 @@ class ConvolutionMaker {
   /// Backward passes ask for the forward one they belong to, in the types of its inputs.
   [[nodiscard]] dnnl::convolution_forward::primitive_desc forward_hint() const {
     using F = dnnl::convolution_forward;
-    const bool narrow = c_.source.dtype == DType::BF16 || c_.weights.dtype == DType::BF16 || c_.destination.dtype == DType::BF16;
+    const bool narrow =
+        c_.source.dtype == DType::BF16 || c_.weights.dtype == DType::BF16 || c_.destination.dtype == DType::BF16;
     View source = c_.source, weights = c_.weights, destination = c_.destination;
     if (narrow) source.dtype = weights.dtype = destination.dtype = DType::BF16;
-    return make_desc<F>(F::desc(dnnl::prop_kind::forward_training, kAlgorithm, any_layout(source), any_layout(weights), any_layout(destination), c_.strides, dilates_, c_.low, c_.high), dnnl::primitive_attr());
+    return make_desc<F>(F::desc(dnnl::prop_kind::forward_training, kAlgorithm, any_layout(source), any_layout(weights),
+                                any_layout(destination), c_.strides, dilates_, c_.low, c_.high),
+                        dnnl::primitive_attr());
   }
   const Convolution& c_;
   const Attributes& attributes_;
@@ -268,17 +289,23 @@ std::optional<Plan> plan(const Convolution& c, const Attributes& attributes, Lay
       case Convolution::Pass::Forward: {
         const auto desc = maker.forward(dnnl::prop_kind::forward_training);
         if (!found(desc, c)) return std::nullopt;
-        return Plan{desc.src_desc(), desc.weights_desc(), desc.dst_desc(), build ? dnnl::convolution_forward(desc) : dnnl::primitive(), desc.scratchpad_desc(), desc.impl_info_str()};
+        return Plan{desc.src_desc(),        desc.weights_desc(),
+                    desc.dst_desc(),        build ? dnnl::convolution_forward(desc) : dnnl::primitive(),
+                    desc.scratchpad_desc(), desc.impl_info_str()};
       }
       case Convolution::Pass::BackwardData: {
         const auto desc = maker.backward_data();
         if (!found(desc, c)) return std::nullopt;
-        return Plan{desc.diff_src_desc(), desc.weights_desc(), desc.diff_dst_desc(), build ? dnnl::convolution_backward_data(desc) : dnnl::primitive(), desc.scratchpad_desc(), desc.impl_info_str()};
+        return Plan{desc.diff_src_desc(),   desc.weights_desc(),
+                    desc.diff_dst_desc(),   build ? dnnl::convolution_backward_data(desc) : dnnl::primitive(),
+                    desc.scratchpad_desc(), desc.impl_info_str()};
       }
       case Convolution::Pass::BackwardWeights: {
         const auto desc = maker.backward_weights();
         if (!found(desc, c)) return std::nullopt;
-        return Plan{desc.src_desc(), desc.diff_weights_desc(), desc.diff_dst_desc(), build ? dnnl::convolution_backward_weights(desc) : dnnl::primitive(), desc.scratchpad_desc(), desc.impl_info_str()};
+        return Plan{desc.src_desc(),        desc.diff_weights_desc(),
+                    desc.diff_dst_desc(),   build ? dnnl::convolution_backward_weights(desc) : dnnl::primitive(),
+                    desc.scratchpad_desc(), desc.impl_info_str()};
       }
     }
   } catch (const dnnl::error&) {
@@ -300,7 +327,10 @@ std::string version() {
   return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
 }
 
-bool has_bf16() { return __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0; }
+bool has_bf16() {
+  return __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
+         __builtin_cpu_supports("avx512vl") != 0;
+}
 
 bool supports(const Product& p) {
   if (!has_kernels(p.lhs) || !has_kernels(p.rhs) || !has_kernels(p.result)) return false;
@@ -325,9 +355,10 @@ std::unique_ptr<Call> make_call(const Product& p, const std::vector<Epilogue>& e
     if (!found(desc)) return nullptr;
     auto call = std::make_unique<Stages>();
     call->name(desc.impl_info_str());
-    std::vector<std::pair<int, int>> arguments{{DNNL_ARG_SRC, call->argument(desc.src_desc(), 0)},
-                                               {DNNL_ARG_WEIGHTS, call->argument(desc.weights_desc(), 1)},
-                                               {DNNL_ARG_DST, call->argument(desc.dst_desc(), 2 + addend_count(epilogue))}};
+    std::vector<std::pair<int, int>> arguments{
+        {DNNL_ARG_SRC, call->argument(desc.src_desc(), 0)},
+        {DNNL_ARG_WEIGHTS, call->argument(desc.weights_desc(), 1)},
+        {DNNL_ARG_DST, call->argument(desc.dst_desc(), 2 + addend_count(epilogue))}};
     bind_addends(*call, attributes, epilogue, desc.bias_desc(), arguments);
     call->stage(dnnl::matmul(desc), std::move(arguments), desc.scratchpad_desc());
     return call;
@@ -348,21 +379,32 @@ std::unique_ptr<Call> make_call(const Convolution& c, const std::vector<Epilogue
     const int result_index = 2 + addend_count(epilogue);
     std::vector<std::pair<int, int>> arguments;
     // The computed tensor, in the kernel's layout; the caller's when they differ is written by a last reorder.
-    const View& result_view = forward ? c.destination : c.pass == Convolution::Pass::BackwardData ? c.source : c.weights;
-    const memory::desc& result_desc = forward ? chosen->destination : c.pass == Convolution::Pass::BackwardData ? chosen->source : chosen->weights;
+    const View& result_view = forward                                     ? c.destination
+                              : c.pass == Convolution::Pass::BackwardData ? c.source
+                                                                          : c.weights;
+    const memory::desc& result_desc = forward                                     ? chosen->destination
+                                      : c.pass == Convolution::Pass::BackwardData ? chosen->source
+                                                                                  : chosen->weights;
     const memory::desc outer = describe(result_view);
     const bool copied = outer != result_desc;
     const int result = copied ? call->scratch(result_desc) : call->argument(outer, result_index);
     switch (c.pass) {
       case Convolution::Pass::Forward:
-        arguments = {{DNNL_ARG_SRC, call->in_layout(c.source, 0, chosen->source)}, {DNNL_ARG_WEIGHTS, call->in_layout(c.weights, 1, chosen->weights)}, {DNNL_ARG_DST, result}};
-        bind_addends(*call, attributes, epilogue, memory::desc({c.destination.dims[1]}, memory::data_type::f32, memory::format_tag::a), arguments);
+        arguments = {{DNNL_ARG_SRC, call->in_layout(c.source, 0, chosen->source)},
+                     {DNNL_ARG_WEIGHTS, call->in_layout(c.weights, 1, chosen->weights)},
+                     {DNNL_ARG_DST, result}};
+        bind_addends(*call, attributes, epilogue,
+                     memory::desc({c.destination.dims[1]}, memory::data_type::f32, memory::format_tag::a), arguments);
         break;
       case Convolution::Pass::BackwardData:
-        arguments = {{DNNL_ARG_DIFF_DST, call->in_layout(c.destination, 0, chosen->destination)}, {DNNL_ARG_WEIGHTS, call->in_layout(c.weights, 1, chosen->weights)}, {DNNL_ARG_DIFF_SRC, result}};
+        arguments = {{DNNL_ARG_DIFF_DST, call->in_layout(c.destination, 0, chosen->destination)},
+                     {DNNL_ARG_WEIGHTS, call->in_layout(c.weights, 1, chosen->weights)},
+                     {DNNL_ARG_DIFF_SRC, result}};
         break;
       case Convolution::Pass::BackwardWeights:
-        arguments = {{DNNL_ARG_SRC, call->in_layout(c.source, 0, chosen->source)}, {DNNL_ARG_DIFF_DST, call->in_layout(c.destination, 1, chosen->destination)}, {DNNL_ARG_DIFF_WEIGHTS, result}};
+        arguments = {{DNNL_ARG_SRC, call->in_layout(c.source, 0, chosen->source)},
+                     {DNNL_ARG_DIFF_DST, call->in_layout(c.destination, 1, chosen->destination)},
+                     {DNNL_ARG_DIFF_WEIGHTS, result}};
         break;
     }
     call->name(chosen->implementation.c_str());

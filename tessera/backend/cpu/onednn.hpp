@@ -1,6 +1,6 @@
-// Matrix products and convolutions by oneDNN. onednn.cpp is the only file that knows the library; a build without it has
-// the same functions, which find nothing.
-// In: views of tensors with strides. Out: a Call to run. Read next: backend/cpu/library.cpp, which makes the views.
+// Matrix products and convolutions by oneDNN. onednn.cpp is the only file that knows the library; a build without it
+// has the same functions, which find nothing. In: views of tensors with strides. Out: a Call to run. Read next:
+// backend/cpu/library.cpp, which makes the views.
 #pragma once
 
 #include <cstddef>

@@ -78,7 +78,9 @@ int count_granted() {
   return std::max(count, 1);
 }
 
-std::int64_t part(std::int64_t extent, int index, int count) { return extent / count * index + std::min<std::int64_t>(index, extent % count); }
+std::int64_t part(std::int64_t extent, int index, int count) {
+  return extent / count * index + std::min<std::int64_t>(index, extent % count);
+}
 
 /// Keeps the first exception of a team.
 class FirstError {
@@ -107,7 +109,8 @@ int granted_cpus() {
 
 int plan_threads(int wanted) { return wanted > 0 ? wanted : granted_cpus(); }
 
-void parallel_for(int threads, std::int64_t extent, void (*function)(void*, std::int64_t, std::int64_t), void* context) {
+void parallel_for(int threads, std::int64_t extent, void (*function)(void*, std::int64_t, std::int64_t),
+                  void* context) {
   threads = static_cast<int>(std::min<std::int64_t>(threads, extent));
   if (threads <= 1) return function(context, 0, extent);
   FirstError error;
@@ -185,7 +188,8 @@ int plan_threads(int wanted) {
   return threads;
 }
 
-void parallel_for(int threads, std::int64_t extent, void (*function)(void*, std::int64_t, std::int64_t), void* context) {
+void parallel_for(int threads, std::int64_t extent, void (*function)(void*, std::int64_t, std::int64_t),
+                  void* context) {
   threads = static_cast<int>(std::min<std::int64_t>(threads, extent));
   if (threads <= 1 || omp_in_parallel()) return function(context, 0, extent);
   FirstError error;
@@ -211,7 +215,8 @@ void with_team(int threads, const std::function<void()>& body) {
   static std::mutex mutex;
   const std::lock_guard lock(mutex);
   if (const int got = count_team(threads); got != threads)
-    throw Error("the program was compiled for " + std::to_string(threads) + " threads and the system gives " + std::to_string(got) + " now; raise OMP_THREAD_LIMIT or compile with fewer threads");
+    throw Error("the program was compiled for " + std::to_string(threads) + " threads and the system gives " +
+                std::to_string(got) + " now; raise OMP_THREAD_LIMIT or compile with fewer threads");
   body();
 }
 

@@ -12,11 +12,13 @@ namespace {
 
 class NullExecutable final : public Executable {
  public:
-  NullExecutable(pass::Program program, std::vector<TensorType> results) : program_(std::move(program)), results_(std::move(results)) {}
+  NullExecutable(pass::Program program, std::vector<TensorType> results)
+      : program_(std::move(program)), results_(std::move(results)) {}
 
   std::vector<StoragePtr> run(std::span<const StoragePtr> inputs) override {
     if (inputs.size() != static_cast<std::size_t>(program_.inputs))
-      throw Error(ErrorKind::Usage, "the program " + program_.name + " takes " + std::to_string(program_.inputs) + " inputs and was given " + std::to_string(inputs.size()));
+      throw Error(ErrorKind::Usage, "the program " + program_.name + " takes " + std::to_string(program_.inputs) +
+                                        " inputs and was given " + std::to_string(inputs.size()));
     std::vector<StoragePtr> outputs;
     for (const TensorType& type : results_) {
       outputs.push_back(allocate_host(byte_size(type)));
@@ -46,7 +48,9 @@ class NullBackend final : public Backend {
  public:
   explicit NullBackend(std::string target) : target_(std::move(target)) {}
   [[nodiscard]] std::string name() const override { return "null:" + target_; }
-  [[nodiscard]] std::string describe() const override { return "compiles and plans for " + target_ + ", computes nothing, gives zeros"; }
+  [[nodiscard]] std::string describe() const override {
+    return "compiles and plans for " + target_ + ", computes nothing, gives zeros";
+  }
   std::unique_ptr<Executable> compile(const ir::Graph& graph, const CompileOptions& options) override {
     const pass::Target target{target_, options.threads > 0 ? options.threads : cpu::granted_cpus(), options.precision,
                               target_ == "cpu" ? cpu::has_library_kernel : has_gpu_library_kernel};
@@ -66,6 +70,8 @@ class NullBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_null_backend(std::string target) { return std::make_unique<NullBackend>(std::move(target)); }
+std::unique_ptr<Backend> make_null_backend(std::string target) {
+  return std::make_unique<NullBackend>(std::move(target));
+}
 
 }  // namespace tessera

@@ -12,12 +12,15 @@ class ReferenceExecutable final : public Executable {
 
   std::vector<StoragePtr> run(std::span<const StoragePtr> inputs) override {
     if (inputs.size() != graph_.parameters.size())
-      throw Error(ErrorKind::Usage, "the program " + graph_.name + " takes " + std::to_string(graph_.parameters.size()) + " inputs and was given " + std::to_string(inputs.size()));
+      throw Error(ErrorKind::Usage, "the program " + graph_.name + " takes " +
+                                        std::to_string(graph_.parameters.size()) + " inputs and was given " +
+                                        std::to_string(inputs.size()));
     std::vector<Literal> arguments;
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       const TensorType& type = graph_.type(graph_.parameters[i]);
       if (inputs[i] == nullptr || inputs[i]->bytes() < byte_size(type))
-        throw Error(ErrorKind::Usage, "input " + std::to_string(i) + " of the program " + graph_.name + " is smaller than " + to_string(type));
+        throw Error(ErrorKind::Usage, "input " + std::to_string(i) + " of the program " + graph_.name +
+                                          " is smaller than " + to_string(type));
       arguments.emplace_back(type, inputs[i]);
     }
     std::vector<StoragePtr> results;
@@ -33,7 +36,9 @@ class ReferenceExecutable final : public Executable {
 class ReferenceBackend final : public Backend {
  public:
   [[nodiscard]] std::string name() const override { return "reference"; }
-  [[nodiscard]] std::string describe() const override { return "the reference interpreter: one thread, slow, the oracle of the others"; }
+  [[nodiscard]] std::string describe() const override {
+    return "the reference interpreter: one thread, slow, the oracle of the others";
+  }
   std::unique_ptr<Executable> compile(const ir::Graph& graph, const CompileOptions&) override {
     return std::make_unique<ReferenceExecutable>(graph);
   }
