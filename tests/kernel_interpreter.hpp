@@ -126,7 +126,8 @@ class KernelInterpreter {
 
   Scalar compute(const kernel::Node& n) {
     switch (n.op) {
-      case Op::Constant: return is_float(n.dtype) ? of(n.dtype, n.real) : of_integer(n.dtype, n.integer);
+      case Op::Constant:
+        return is_float(n.dtype) ? convert(DType::F64, n.dtype, {n.real, 0, true}) : of_integer(n.dtype, n.integer);
       case Op::Variable: return of_integer(DType::I64, variables_[static_cast<std::size_t>(n.index)]);
       case Op::Lane:
         if (lane_ < 0) throw Error("a lane is asked for outside a vector loop");
