@@ -221,4 +221,23 @@ kernel::Expr select_or(kernel::Builder& k, kernel::Expr condition, kernel::Expr 
   return condition == kernel::kNone ? yes : k.select(condition, yes, no);
 }
 
+kernel::Expr window_position(kernel::Builder& k, const WindowDimension& d, kernel::Expr o, kernel::Expr w,
+                             kernel::Expr& valid) {
+  using K = kernel::Op;
+  const Sliding& s = d.sliding;
+  std::int64_t first = 0, last = d.window - 1;
+  if (k.is_constant(w, &first)) last = first;
+  const kernel::Expr padded = k.add(k.mul(o, k.index(s.stride)), k.mul(w, k.index(s.window_dilation)));
+  kernel::Expr at = k.sub(padded, k.index(s.low));
+  const std::int64_t end = dilated(d.extent, s.base_dilation);
+  if (first * s.window_dilation < s.low) valid = both(k, valid, k.binary(K::GreaterEqual, at, k.index(0)));
+  if ((d.outputs - 1) * s.stride + last * s.window_dilation - s.low >= end)
+    valid = both(k, valid, k.binary(K::Less, at, k.index(end)));
+  if (s.base_dilation > 1) {
+    valid = both(k, valid, k.binary(K::Equal, k.binary(K::Remainder, at, k.index(s.base_dilation)), k.index(0)));
+    at = k.binary(K::Divide, at, k.index(s.base_dilation));
+  }
+  return at;
+}
+
 }  // namespace tessera::ir

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <initializer_list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -137,10 +138,58 @@ class HostProducts {
   std::uint64_t whole_ = 0;
 };
 
+/// A variable of a loop rule whose loops may be unrolled: then it is an expression, else a LoopLocal.
+class Cell {
+ public:
+  Cell(kernel::Builder& k, const char* name, kernel::Expr value, bool unrolled) : value_(value) {
+    if (unrolled) return;
+    local_.emplace(k, name, k.dtype(value));
+    local_->write(value);
+  }
+  [[nodiscard]] kernel::Expr read() const { return local_ ? local_->read() : value_; }
+  void write(kernel::Expr value) {
+    if (local_)
+      local_->write(value);
+    else
+      value_ = value;
+  }
+
+ private:
+  kernel::Expr value_;
+  std::optional<LoopLocal> local_;
+};
+
+/// f(index) for each index of `shape`: once for each when unrolled, else once inside serial loops.
+template <class F>
+void serial_loops(kernel::Builder& k, const Shape& shape, bool unrolled, F&& f) {
+  Index index;
+  if (unrolled) {
+    for_each_index(shape, [&](const Integers& at) {
+      index.clear();
+      for (const std::int64_t i : at) index.push_back(k.index(i));
+      f(static_cast<const Index&>(index));
+    });
+    return;
+  }
+  for (const std::int64_t extent : shape) index.push_back(k.open(kernel::LoopKind::Serial, "w", extent));
+  f(static_cast<const Index&>(index));
+  for (std::size_t d = 0; d < shape.size(); ++d) k.close();
+}
+
 /// a and b, where kNone stands for true.
 kernel::Expr both(kernel::Builder& k, kernel::Expr a, kernel::Expr b);
 /// condition ? yes : no, where kNone stands for true.
 kernel::Expr select_or(kernel::Builder& k, kernel::Expr condition, kernel::Expr yes, kernel::Expr no);
+
+/// One dimension of windows over an operand: `outputs` windows of `window` elements over `extent` elements.
+struct WindowDimension {
+  std::int64_t extent, window, outputs;
+  Sliding sliding;
+};
+/// Where element `w` of window `o` lies in the operand. What must hold for it to be there, and not in padding or a
+/// hole, is added to `valid`.
+kernel::Expr window_position(kernel::Builder& k, const WindowDimension& d, kernel::Expr o, kernel::Expr w,
+                             kernel::Expr& valid);
 
 Primitive convolution_row();  // rows_convolution.cpp
 

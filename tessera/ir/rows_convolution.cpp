@@ -65,15 +65,23 @@ struct Convolution {
     return list;
   }
 
+  [[nodiscard]] WindowDimension dimension(std::size_t d, const Shape& lhs, const Shape& rhs,
+                                          std::int64_t outputs) const {
+    return {lhs[at(input.spatial[d])],
+            rhs[at(kernel.spatial[d])],
+            outputs,
+            {strides[d], lhs_dilation[d], rhs_dilation[d], padding[2 * d], padding[2 * d + 1]}};
+  }
+
   /// Extents of the result, from those of the operands, after all checks.
   [[nodiscard]] Shape result(const Shape& lhs, const Shape& rhs) const {
     Shape shape(lhs.size());
     shape[at(output.a)] = lhs[at(input.a)] / batch_groups;
     shape[at(output.b)] = rhs[at(kernel.a)];
-    for (std::size_t d = 0; d < spatial(); ++d)
-      shape[at(output.spatial[d])] =
-          window_count(lhs[at(input.spatial[d])], rhs[at(kernel.spatial[d])],
-                       {strides[d], lhs_dilation[d], rhs_dilation[d], padding[2 * d], padding[2 * d + 1]});
+    for (std::size_t d = 0; d < spatial(); ++d) {
+      const WindowDimension w = dimension(d, lhs, rhs, 0);
+      shape[at(output.spatial[d])] = window_count(w.extent, w.window, w.sliding);
+    }
     return shape;
   }
 };
@@ -332,22 +340,10 @@ Expr loop_convolution(LoopContext& context) {
   sum.write(k.constant(type, 0));
   Expr valid = kNone;
   for (std::size_t d = 0; d < c.spatial(); ++d) {
-    const std::int64_t window = rhs.shape[at(c.kernel.spatial[d])], extent = lhs.shape[at(c.input.spatial[d])];
-    const std::int64_t low = c.padding[2 * d], step = c.lhs_dilation[d];
-    const Expr w = k.open(kernel::LoopKind::Serial, "w", window);
-    r[at(c.kernel.spatial[d])] = c.reversal[d] != 0 ? k.sub(k.index(window - 1), w) : w;
-    Expr p = k.add(k.mul(context.index[at(c.output.spatial[d])], k.index(c.strides[d])),
-                   k.mul(w, k.index(c.rhs_dilation[d])));
-    p = k.sub(p, k.index(low));
-    if (low > 0) valid = both(k, valid, k.binary(K::GreaterEqual, p, k.index(0)));
-    const std::int64_t last =
-        (result.shape[at(c.output.spatial[d])] - 1) * c.strides[d] + dilated(window, c.rhs_dilation[d]) - 1 - low;
-    if (last >= dilated(extent, step)) valid = both(k, valid, k.binary(K::Less, p, k.index(dilated(extent, step))));
-    if (step > 1) {
-      valid = both(k, valid, k.binary(K::Equal, k.binary(K::Remainder, p, k.index(step)), k.index(0)));
-      p = k.binary(K::Divide, p, k.index(step));
-    }
-    l[at(c.input.spatial[d])] = p;
+    const WindowDimension w = c.dimension(d, lhs.shape, rhs.shape, result.shape[at(c.output.spatial[d])]);
+    const Expr along = k.open(kernel::LoopKind::Serial, "w", w.window);
+    r[at(c.kernel.spatial[d])] = c.reversal[d] != 0 ? k.sub(k.index(w.window - 1), along) : along;
+    l[at(c.input.spatial[d])] = window_position(k, w, context.index[at(c.output.spatial[d])], along, valid);
   }
   const Expr i = k.open(kernel::LoopKind::Serial, "i", in);
   l[at(c.input.b)] = c.feature_groups > 1 ? k.add(group(c.feature_groups, in), i) : i;

@@ -290,9 +290,9 @@ std::vector<Literal> evaluate_pad(const Node& node, std::span<const Literal> ope
 }
 
 /// Bool, true where the result of the padding is the padding value.
-Value padding_mask(Builder& build, const Shape& shape, const PadSizes& sizes) {
-  return build.pad(build.full(DType::Bool, 0, shape), build.full(DType::Bool, 1), sizes.low, sizes.high,
-                   sizes.interior);
+Value padding_mask(Builder& build, Shape shape, const PadSizes& sizes) {
+  const Value inside = build.full(DType::Bool, 0, std::move(shape));
+  return build.pad(inside, build.full(DType::Bool, 1), sizes.low, sizes.high, sizes.interior);
 }
 
 Values transpose_pad(const TransposeContext& context) {
