@@ -1,7 +1,9 @@
 // Arrays as people use them: element types, broadcasting, indexing, errors with the caller's line, random numbers.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 
 #include "tessera/tessera.hpp"
@@ -142,7 +144,9 @@ TEST(Random, MomentsAndRanges) {
 TEST(Random, PermutationsArePermutations) {
   for (const std::int32_t n : {1, 2, 7, 1000}) {
     std::vector<std::int32_t> order = random::permutation(Key(5), n).to_vector<std::int32_t>();
-    if (n == 1000) EXPECT_NE(order, random::permutation(Key(6), n).to_vector<std::int32_t>());
+    if (n == 1000) {
+      EXPECT_NE(order, random::permutation(Key(6), n).to_vector<std::int32_t>());
+    }
     std::sort(order.begin(), order.end());
     std::vector<std::int32_t> expected(static_cast<std::size_t>(n));
     std::iota(expected.begin(), expected.end(), 0);

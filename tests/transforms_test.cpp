@@ -210,12 +210,13 @@ TEST(StopGradient, HasNoDerivative) {
   expect_near(grad([](const Array& y) { return sum(y * stop_gradient(y)); })(x), x);
 }
 
+struct Stack {
+  std::vector<Affine> layers;
+  TESSERA_FIELDS(layers)
+};
+
 TEST(Tree, PathsAndRoles) {
-  struct Model {
-    std::vector<Affine> layers;
-    TESSERA_FIELDS(layers)
-  };
-  Model model{{Affine{ones({1}), ones({2}), Buffer(ones({3})), 4}, Affine{}}};
+  Stack model{{Affine{ones({1}), ones({2}), Buffer(ones({3})), 4}, Affine{}}};
   model.layers.pop_back();
   std::vector<std::string> paths;
   for_each_leaf(model, [&](const std::string& path, Array&, Role role) { paths.push_back(path + (role == Role::Buffer ? " buffer" : "")); });
