@@ -1,5 +1,6 @@
 // The table of primitives and its rules, case by case (tests/cases.hpp): types, derivatives against finite differences
-// in f64, forward against reverse mode, vectorisation against a loop, text there and back. Values are tested in semantics_test.cpp.
+// in f64, forward against reverse mode, vectorisation against a loop, text there and back. Values are tested in
+// semantics_test.cpp.
 #include <gtest/gtest.h>
 
 #include <cmath>

@@ -262,22 +262,28 @@ std::vector<Primitive> binary_rows() {
   const auto shift_logical = []<class T>(T a, T b) -> T {
     return past_width(b) ? T{0} : static_cast<T>(static_cast<std::make_unsigned_t<T>>(a) >> b);
   };
+  constexpr Kinds logical = kBool | kInteger;
+  const auto bit_and = [](auto a, auto b) { return a & b; };
+  const auto bit_or = [](auto a, auto b) { return a | b; };
+  const auto bit_xor = [](auto a, auto b) { return a ^ b; };
   return {
       add_row(),
-      bits_row<kBool | kInteger>(Op::And, "Bit by bit and; of booleans, logical.", [](auto a, auto b) { return a & b; }, K::And),
+      bits_row<logical>(Op::And, "Bit by bit and; of booleans, logical.", bit_and, K::And),
       atan2_row(),
       divide_row(),
       extremum_row<1>(Op::Maximum, "The larger; NaN if either is, and -0 < +0.", K::Maximum, K::Or),
       extremum_row<-1>(Op::Minimum, "The smaller; NaN if either is, and -0 < +0.", K::Minimum, K::And),
       multiply_row(),
-      bits_row<kBool | kInteger>(Op::Or, "Bit by bit or; of booleans, logical.", [](auto a, auto b) { return a | b; }, K::Or),
+      bits_row<logical>(Op::Or, "Bit by bit or; of booleans, logical.", bit_or, K::Or),
       power_row(),
       remainder_row(),
       bits_row<kInteger>(Op::ShiftLeft, "a * 2^b; past the width, 0.", shift_left, K::ShiftLeft),
-      bits_row<kInteger>(Op::ShiftRightArithmetic, "a / 2^b, rounded down, copies of the sign shifted in.", shift_arithmetic, K::ShiftRightArithmetic),
-      bits_row<kInteger>(Op::ShiftRightLogical, "The bits of a moved down b places, zeros shifted in.", shift_logical, K::ShiftRightLogical),
+      bits_row<kInteger>(Op::ShiftRightArithmetic, "a / 2^b, rounded down, copies of the sign shifted in.",
+                         shift_arithmetic, K::ShiftRightArithmetic),
+      bits_row<kInteger>(Op::ShiftRightLogical, "The bits of a moved down b places, zeros shifted in.", shift_logical,
+                         K::ShiftRightLogical),
       subtract_row(),
-      bits_row<kBool | kInteger>(Op::Xor, "Bit by bit exclusive or; of booleans, logical.", [](auto a, auto b) { return a ^ b; }, K::Xor),
+      bits_row<logical>(Op::Xor, "Bit by bit exclusive or; of booleans, logical.", bit_xor, K::Xor),
   };
 }
 

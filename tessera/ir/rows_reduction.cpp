@@ -172,15 +172,51 @@ Value monoid_tangent(Builder& b, Op monoid, Value x, Value y, Value t, const Int
   return b.divide(sum, b.sum(b.convert(is_extremum, b.dtype(x)), dimensions));
 }
 
+/// Whether `v` is 0, 1, 2, ... along dimension `d`, repeated along the others.
+bool counts_along(const Graph& graph, Value v, std::int64_t d) {
+  const Node* made_by = graph.producer(v);
+  if (made_by == nullptr) return false;
+  if (made_by->op == Op::Iota) return made_by->attributes.integer("iota_dimension") == d;
+  if (made_by->op != Op::BroadcastInDim) return false;
+  const Integers& dimensions = made_by->attributes.integers("broadcast_dimensions");
+  const auto from = std::find(dimensions.begin(), dimensions.end(), d);
+  return from != dimensions.end() && counts_along(graph, made_by->operands[0], from - dimensions.begin());
+}
+
+/// Whether a body on (value, position) pairs keeps one of the two: what arg max and arg min are written with.
+bool picks_one_pair(const Graph& body) {
+  if (body.parameters.size() != 4) return false;
+  for (const std::size_t i : {0U, 1U}) {
+    const Node* made_by = body.producer(body.results[i]);
+    if (made_by == nullptr || made_by->op != Op::Select) return false;
+    const Value a = body.parameters[i], b = body.parameters[2 + i];
+    const Value yes = made_by->operands[1], no = made_by->operands[2];
+    if (!(yes == a && no == b) && !(yes == b && no == a)) return false;
+  }
+  return true;
+}
+
+/// Tangents where the second result tells which element the first one is.
+Values winner_tangents(const JvpContext& c) {
+  Builder& b = c.build;
+  const Integers dimensions = sorted_dimensions(c.node);
+  const Value positions = c.operands[1];
+  if (!picks_one_pair(*c.node.regions[0]) || dimensions.size() != 1 || c.tangents[0] == kZero ||
+      c.tangents[2] != kZero || !counts_along(b.graph, positions, dimensions[0]))
+    throw Error(ErrorKind::Unsupported,
+                "a reduction is differentiable when its body is add, multiply, maximum or minimum, or keeps one of two "
+                "pairs (value, position); this one has another body");
+  const Integers kept = remaining(b.type(positions).rank(), {&dimensions});
+  const Value won = b.compare(positions, b.broadcast_in_dim(c.results[1], b.shape(positions), kept), "EQ");
+  return {b.sum(b.select(won, c.tangents[0], b.zeros_like(c.tangents[0])), dimensions), kZero};
+}
+
 Values jvp_reduce(const JvpContext& c) {
   bool differentiable = false;
   for (std::size_t i = 0; i < c.tangents.size(); ++i) differentiable = differentiable || c.tangents[i] != kZero;
   if (!differentiable) return Values(c.results.size(), kZero);
   const auto monoid = match_monoid(*c.node.regions[0]);
-  if (!monoid || (*monoid != Op::Add && *monoid != Op::Multiply && *monoid != Op::Maximum && *monoid != Op::Minimum))
-    throw Error(
-        ErrorKind::Unsupported,
-        "a reduction is differentiable when its body is add, multiply, maximum or minimum; this one has another body");
+  if (!monoid) return winner_tangents(c);
   if (*monoid == Op::Add) return linear_jvp(c);
   Builder& b = c.build;
   const Integers dimensions = sorted_dimensions(c.node);
