@@ -9,6 +9,7 @@
 #include <limits>
 
 #include "tessera/ir/elementwise_rules.hpp"
+#include "tessera/ir/row_tools.hpp"
 
 namespace tessera::ir {
 namespace {
@@ -21,7 +22,7 @@ using kernel::Expr;
 
 std::vector<TensorType> infer_compare(const InferContext& c) {
   const TensorType type = same_type(2, kAny)(c)[0];
-  const std::string& direction = c.attributes.string("comparison_direction");
+  const std::string direction = c.attributes.string("comparison_direction", "");
   require(direction == "EQ" || direction == "NE" || direction == "LT" || direction == "LE" || direction == "GT" ||
               direction == "GE",
           fmt::format("comparison_direction must be EQ, NE, LT, LE, GT or GE, not '{}'", direction));
@@ -123,7 +124,7 @@ std::vector<TensorType> infer_select(const InferContext& c) {
                                                       to_string(c.operands[1]), to_string(c.operands[2])));
   require(c.operands[0].rank() == 0 || c.operands[0].shape == c.operands[1].shape,
           fmt::format("the condition must be a scalar or have the branches' shape {}, not {}",
-                      tessera::to_string(c.operands[1].shape), tessera::to_string(c.operands[0].shape)));
+                      to_string(c.operands[1].shape), to_string(c.operands[0].shape)));
   return {c.operands[1]};
 }
 
@@ -172,7 +173,7 @@ std::vector<TensorType> infer_clamp(const InferContext& c) {
                                                            name(type.dtype), name(c.operands[i].dtype)));
     require(c.operands[i].rank() == 0 || c.operands[i].shape == type.shape,
             fmt::format("the {} bound must be a scalar or have the operand's shape {}, not {}", bound,
-                        tessera::to_string(type.shape), tessera::to_string(c.operands[i].shape)));
+                        to_string(type.shape), to_string(c.operands[i].shape)));
   }
   return {type};
 }
@@ -234,7 +235,7 @@ Expr loop_clamp(LoopContext& c) {
 // ---- convert and bitcast_convert ----
 
 DType target(const Attributes& attributes) {
-  const std::string& text = attributes.string("dtype");
+  const std::string text = attributes.string("dtype", "");
   const auto dtype = parse_dtype(text);
   require(dtype.has_value(), "'" + text + "' is not an element type");
   if (!is_supported(*dtype)) throw_unsupported_dtype(*dtype);
@@ -359,8 +360,8 @@ FloatFormat wanted_format(const Attributes& attributes) {
 }
 
 std::vector<TensorType> infer_reduce_precision(const InferContext& c) {
-  const auto exponent_bits = c.attributes.integer("exponent_bits");
-  const auto mantissa_bits = c.attributes.integer("mantissa_bits");
+  const std::int64_t exponent_bits = integer_of(c.attributes, "exponent_bits");
+  const std::int64_t mantissa_bits = integer_of(c.attributes, "mantissa_bits");
   require(exponent_bits >= 1 && exponent_bits <= 64,
           fmt::format("exponent_bits must be at least 1 and at most 64, not {}", exponent_bits));
   require(mantissa_bits >= 0 && mantissa_bits <= 64,

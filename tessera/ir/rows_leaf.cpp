@@ -1,5 +1,6 @@
 // Rows of the primitives without operands: constant and iota.
 #include "tessera/ir/elementwise_rules.hpp"
+#include "tessera/ir/row_tools.hpp"
 
 namespace tessera::ir {
 namespace {
@@ -27,12 +28,13 @@ kernel::Expr loop_constant(LoopContext& c) {
 
 std::vector<TensorType> infer_iota(const InferContext& c) {
   rules::require_operands(c, 0);
-  const auto dtype = parse_dtype(c.attributes.string("dtype"));
-  require(dtype.has_value(), "'" + c.attributes.string("dtype") + "' is not an element type");
+  const std::string text = c.attributes.string("dtype", "");
+  const auto dtype = parse_dtype(text);
+  require(dtype.has_value(), "'" + text + "' is not an element type");
   require(is_supported(*dtype) && *dtype != DType::Bool,
           "elements must be integers or floats, not " + std::string(name(*dtype)));
-  const TensorType type{*dtype, c.attributes.integers("shape")};
-  const std::int64_t dimension = c.attributes.integer("iota_dimension");
+  const TensorType type{*dtype, integers_of(c.attributes, "shape")};
+  const std::int64_t dimension = integer_of(c.attributes, "iota_dimension");
   require(dimension >= 0 && dimension < type.rank(),
           "iota_dimension " + std::to_string(dimension) + " is not a dimension of " + to_string(type));
   byte_size(type);  // refuses negative extents and sizes that overflow

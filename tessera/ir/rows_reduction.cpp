@@ -25,7 +25,7 @@ std::vector<TensorType> infer_reduce(const InferContext& c) {
   require(!c.operands.empty() && c.operands.size() % 2 == 0, "takes as many initial values as inputs");
   const std::size_t count = c.operands.size() / 2;
   const TensorType& first = c.operands[0];
-  Integers dimensions = c.attributes.integers("dimensions");
+  Integers dimensions = integers_of(c.attributes, "dimensions");
   std::sort(dimensions.begin(), dimensions.end());
   for (std::size_t i = 0; i < dimensions.size(); ++i) {
     require(dimensions[i] >= 0 && dimensions[i] < first.rank(),

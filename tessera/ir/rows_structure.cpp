@@ -8,6 +8,7 @@
 
 #include "tessera/ir/custom_call.hpp"
 #include "tessera/ir/elementwise_rules.hpp"
+#include "tessera/ir/row_tools.hpp"
 
 namespace tessera::ir {
 namespace {
@@ -86,7 +87,8 @@ Primitive row_with_body(Op op, std::string_view doc, InferRule infer) {
 // ---- custom_call ----
 
 std::vector<TensorType> infer_custom_call(const InferContext& c) {
-  const std::string& target = c.attributes.string("call_target_name");
+  const std::string target = c.attributes.string("call_target_name", "");
+  require(!target.empty(), "names what it calls: the attribute 'call_target_name' is missing");
   if (!is_check(target)) return decode_types(c.attributes.string("result_types", ""));
   if (target.ends_with("_const")) {
     rules::require_operands(c, 1);
@@ -156,7 +158,7 @@ Values guard_present(Builder& b, const Values& values) {
 // ---- linear_call ----
 
 std::vector<TensorType> infer_linear_call(const InferContext& c) {
-  const std::int64_t residuals = c.attributes.integer("residuals");
+  const std::int64_t residuals = integer_of(c.attributes, "residuals");
   require(residuals >= 0 && residuals <= static_cast<std::int64_t>(c.operands.size()),
           "has more residuals than operands");
   require(c.regions.size() == 1, "takes one region, the backward graph");
