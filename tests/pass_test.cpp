@@ -388,6 +388,44 @@ TEST(Lower, ReductionWithBodyOfItsOwn) {  // index of the largest
   check(graph, target());
 }
 
+TEST(Lower, UpdatesHappenInPlace) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({8, 12})), y = graph.parameter(f32({12, 10})),
+              row = graph.parameter(f32({2, 10}));
+  const Value at = graph.parameter({DType::I32, {}});
+  const Value product = b.dot_general(x, y, {{}, {}, {1}, {0}});
+  const auto update = [&](Value v, Value part) {
+    return graph.add1(Op::DynamicUpdateSlice, {v, part, at, b.full(DType::I32, 3)});
+  };
+  graph.results = {update(update(product, row), b.negate(row)), update(x, b.slice(row, {0, 0}, {1, 9}))};
+  for (const bool library : {false, true}) {
+    const Program program = check(graph, target(2, library)).program;
+    EXPECT_EQ(program.arena_bytes, 0U) << "the product and both updates share the result's memory\n"
+                                       << pass::to_string(program);
+  }
+}
+
+Graph embedding_gradient(bool zeros) {
+  Graph graph;
+  Builder b{graph};
+  const Value table = graph.parameter(f32({9, 20})), rows = graph.parameter({DType::I32, {7, 1}}),
+              updates = graph.parameter(f32({7, 20}));
+  const Value start = zeros ? b.zeros_like(table) : table;
+  const Value sum = graph.add1(Op::Scatter, {start, rows, updates},
+                               {{"update_window_dims", Integers{1}},
+                                {"inserted_window_dims", Integers{0}},
+                                {"scatter_dims_to_operand_dims", Integers{0}},
+                                {"index_vector_dim", std::int64_t{1}}},
+                               {ir::reducer(Op::Add, DType::F32)});
+  graph.results = {b.negate(sum), b.unary(Op::Tanh, table)};
+  return graph;
+}
+
+TEST(Lower, ScatterAddsUpdatesInOrder) {
+  for (const bool zeros : {false, true}) check(embedding_gradient(zeros), target(), {}, 7);
+}
+
 TEST(Simplify, IsIdempotentAndKeepsSignedZero) {
   Graph graph;
   Builder b{graph};
@@ -447,14 +485,15 @@ TEST(Plan, VerifierSeesOverlap) {
   EXPECT_THROW(pass::verify(program), Error);
 }
 
-/// A graph of about `size` nodes from everything that fuses.
-Graph random_graph(std::mt19937& random, int size) {
+/// A graph of about `size` nodes from everything that fuses. Large ones are worth several threads.
+Graph random_graph(std::mt19937& random, int size, bool large) {
   Graph graph("random");
   Builder b{graph};
   const auto pick = [&](std::size_t n) { return static_cast<std::size_t>(random() % n); };
   const Shape shapes[] = {{6, 8}, {8, 6}, {8}, {6}, {2, 3, 8}, {48}, {1, 8}, {3, 20}, {}};
   Values pool;
-  for (const Shape& shape : shapes) pool.push_back(graph.parameter(f32(shape)));
+  const Shape large_shapes[] = {{60, 80}, {80, 60}, {80}, {60}, {20, 3, 80}, {4800}, {1, 80}, {3, 200}, {}};
+  for (const Shape& shape : large ? large_shapes : shapes) pool.push_back(graph.parameter(f32(shape)));
   const auto any = [&] { return pool[pick(pool.size())]; };
   const auto like = [&](Value v) {
     Values same;
@@ -500,7 +539,8 @@ Graph random_graph(std::mt19937& random, int size) {
         if (rank > 0) made = b.reshape(x, {element_count(shape)});
         break;
       case 8:
-        if (element_count(shape) == 48) made = b.reshape(x, random() % 2 == 0 ? Shape{6, 8} : Shape{2, 3, 8});
+        if (element_count(shape) == element_count(graph.shape(pool[0])))
+          made = b.reshape(x, graph.shape(pool[random() % 2 == 0 ? 0 : 4]));
         break;
       case 9: {
         if (rank < 2) break;
@@ -518,7 +558,7 @@ Graph random_graph(std::mt19937& random, int size) {
         break;
       }
       case 11: {
-        if (rank == 0 || shape[ud] > 30) break;
+        if (rank == 0 || shape[ud] > 90) break;
         Integers low(shape.size(), 0), high(shape.size(), 0), interior(shape.size(), 0);
         low[ud] = static_cast<std::int64_t>(pick(3)) - (shape[ud] > 1 ? 1 : 0);
         high[ud] = static_cast<std::int64_t>(pick(3));
@@ -527,7 +567,7 @@ Graph random_graph(std::mt19937& random, int size) {
         break;
       }
       case 12:
-        if (rank > 0 && shape[ud] < 20) made = b.concatenate({x, b.negate(like(x))}, d);
+        if (rank > 0 && shape[ud] < 90) made = b.concatenate({x, b.negate(like(x))}, d);
         break;
       default:
         if (rank == 2)
@@ -549,7 +589,7 @@ TEST(Lower, RandomGraphs) {
   for (unsigned seed = first; seed < first + (given != nullptr ? 1 : 150); ++seed) {
     SCOPED_TRACE("TESSERA_TEST_SEED=" + std::to_string(seed));
     std::mt19937 random(seed);
-    const Graph graph = random_graph(random, 4 + static_cast<int>(seed % 40));
+    const Graph graph = random_graph(random, 4 + static_cast<int>(seed % 40), seed % 16 == 0);
     CompileOptions options;
     for (std::size_t i = 0; i < graph.parameters.size(); ++i) options.donated.push_back(random() % 2 == 0);
     check(graph, target(1 + static_cast<int>(seed % 4)), options, seed, 1e-4);

@@ -191,6 +191,11 @@ void Emitter::store(Value value, const Index& at, Expr e, Expr predicate) {
   b.store(argument(value, true), linear(type.shape, at), b.convert(type.dtype, e), predicate);
 }
 
+ir::ScatterTarget Emitter::scatter_target(const ir::Node& node, const Index& update) {
+  GraphLoop context(*this, node, kNone);
+  return ir::scatter_target(context, update);
+}
+
 std::vector<Expr> Emitter::apply(const ir::Graph& region, const std::vector<Expr>& arguments) {
   std::vector<Expr> values(region.values.size(), kNone);
   for (std::size_t i = 0; i < arguments.size(); ++i)

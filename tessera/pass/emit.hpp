@@ -6,6 +6,7 @@
 #include <set>
 #include <tuple>
 
+#include "tessera/ir/scatter.hpp"
 #include "tessera/pass/fusion.hpp"
 
 namespace tessera::pass {
@@ -56,6 +57,7 @@ class Emitter {
     memo_.clear();
   }
 
+  ir::ScatterTarget scatter_target(const ir::Node& node, const ir::Index& update);
   std::vector<kernel::Expr> apply(const ir::Graph& region, const std::vector<kernel::Expr>& arguments);
   /// `e` as it is after a trip through `dtype`, when that is a half.
   kernel::Expr rounded(kernel::Expr e, DType dtype);

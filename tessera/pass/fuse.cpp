@@ -296,9 +296,11 @@ class Fuser {
         const Literal& value = node.attributes.literal("value");
         if (!value.is_splat() && value.size() > 0) demand(node.results[0]);
       }
-      if (node.op == Op::CustomCall || node.op == Op::Scatter)
+      if (node.op == Op::CustomCall)
         for (const Value v : node.operands) demand(v);
-      if (node.op == Op::CustomCall || node.op == Op::Scatter || node.op == Op::Reduce || node.op == Op::ReduceWindow ||
+      if (updates_in_place(node))
+        for (std::size_t i = 0; i < node.results.size(); ++i) demand(node.operands[i]);
+      if (node.op == Op::CustomCall || updates_in_place(node) || node.op == Op::Reduce || node.op == Op::ReduceWindow ||
           node.op == Op::SelectAndScatter ||
           ((node.op == Op::DotGeneral || node.op == Op::Convolution) && !library_base(node.results[0])))
         for (const Value v : node.results) demand(v);
@@ -347,9 +349,9 @@ class Fuser {
     return node.op != Op::Constant && node.op != Op::Iota && node.op != Op::Reshape;
   }
   [[nodiscard]] bool hard_boundary(const Node& node) const {
+    if (updates_in_place(node)) return true;
     switch (node.op) {
       case Op::CustomCall:
-      case Op::Scatter:
       case Op::Reduce:
       case Op::ReduceWindow:
       case Op::SelectAndScatter:
@@ -418,8 +420,8 @@ class Fuser {
         Group group;
         if (library)
           group.cluster = library_[v];
-        else if (node.op == Op::CustomCall || node.op == Op::Scatter) {
-          group.cluster.kind = node.op == Op::Scatter ? Cluster::Kind::Scatter : Cluster::Kind::Host;
+        else if (node.op == Op::CustomCall || updates_in_place(node)) {
+          group.cluster.kind = node.op == Op::CustomCall ? Cluster::Kind::Host : Cluster::Kind::Update;
           group.cluster.node = &node;
         } else if (item.form && item.form->inner == 1) {
           group.cluster.kind = Cluster::Kind::Rows;
@@ -428,7 +430,7 @@ class Fuser {
           group.cluster.kind = Cluster::Kind::Columns;
           group.cluster.columns = *item.form;
         }
-        const bool whole_node = node.op == Op::CustomCall || node.op == Op::Scatter;
+        const bool whole_node = node.op == Op::CustomCall || updates_in_place(node);
         if (whole_node && v != node.results[0]) {
           item.group = groups_.size() - 1;
           groups_.back().items.push_back(items_.size());

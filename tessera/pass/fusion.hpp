@@ -41,13 +41,13 @@ struct Cluster {
     Columns,  ///< reductions over leading dimensions, beside items of the domain they reduce
     Library,
     Host,
-    Scatter,
+    Update,  ///< scatter or dynamic_update_slice, in the memory of what it updates
   } kind = Kind::Map;
   std::vector<Item> items;         ///< in an order in which they can be computed
   std::int64_t rows = 1;           ///< Rows
   ReduceForm columns;              ///< Columns
   double cost = 0;                 ///< operations of all iterations, roughly
-  const ir::Node* node = nullptr;  ///< Library, Host, Scatter
+  const ir::Node* node = nullptr;  ///< Library, Host, Update
   // Library: the last value of the chain of epilogues is the item.
   std::vector<LibraryCall::Epilogue> epilogue;
   ir::Values epilogue_operands;
@@ -66,6 +66,9 @@ struct Fusion {
 /// Elementwise work of one element of each value's own operation, without its operands'. Multiply-adds count one.
 double element_cost(const ir::Graph& graph, const ir::Node& node);
 
+/// True for a node that changes its first operands where they stand; see separate_updates.
+bool updates_in_place(const ir::Node& node);
+
 Fusion fuse(const ir::Graph& graph, const Target& target);
 
 /// The step of a cluster. `buffer_of(value)` names the buffer of a stored value.
@@ -78,6 +81,9 @@ Step schedule(const Fusion& fusion, const Cluster& cluster, const Target& target
 ir::Graph simplify(const ir::Graph& graph);
 /// Reductions with one contiguous group of dimensions; large ones in two stages, so that threads can share them.
 ir::Graph split_reductions(const ir::Graph& graph, int threads);
+/// Marks scatters, and those dynamic_update_slices whose operand nobody else needs, as updates in place. What they may
+/// not overwrite is copied first.
+ir::Graph separate_updates(const ir::Graph& graph);
 /// Operands of products and convolutions in bf16, results as they were.
 ir::Graph lower_precision(const ir::Graph& graph);
 

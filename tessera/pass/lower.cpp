@@ -11,6 +11,7 @@ namespace {
 using ir::Node;
 using ir::Op;
 using ir::Value;
+using ir::Values;
 
 Value owner_of(const ir::Graph& graph, Value v) {
   for (const Node* node = graph.producer(v); node != nullptr && node->op == Op::Reshape; node = graph.producer(v))
@@ -30,8 +31,10 @@ void separate_results(ir::Graph& graph) {
 }
 
 bool is_empty(const Cluster& cluster, const ir::Graph& graph) {
-  return std::all_of(cluster.items.begin(), cluster.items.end(),
-                     [&](const Item& item) { return element_count(graph.shape(item.value)) == 0; });
+  const auto none = [&](Value v) { return element_count(graph.shape(v)) == 0; };
+  if (cluster.kind == Cluster::Kind::Update)
+    return none(cluster.node->operands[cluster.node->op == Op::Scatter ? cluster.node->results.size() + 1 : 1]);
+  return std::all_of(cluster.items.begin(), cluster.items.end(), [&](const Item& item) { return none(item.value); });
 }
 
 }  // namespace
@@ -42,6 +45,7 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
   ir::Graph graph = simplify(traced);
   if (options.precision == Precision::BFloat16) graph = simplify(lower_precision(graph));
   graph = split_reductions(graph, target.threads);
+  graph = separate_updates(graph);
   separate_results(graph);
   if (dump.active()) dump.write("simplified", ir::to_string(graph, true));
   const Fusion fusion = fuse(graph, target);
@@ -52,10 +56,20 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
   program.inputs = static_cast<std::int32_t>(graph.parameters.size());
   program.outputs = static_cast<std::int32_t>(graph.results.size());
   std::vector<std::int32_t> buffer_of(graph.values.size(), -1);
+  Values updated_from(graph.values.size(), -1);  // what an update in place changes lives where its result does
+  Values updated_to(graph.values.size(), -1);
+  for (const Node& node : graph.nodes)
+    if (updates_in_place(node))
+      for (std::size_t i = 0; i < node.results.size(); ++i) {
+        updated_from[static_cast<std::size_t>(node.results[i])] = node.operands[i];
+        updated_to[static_cast<std::size_t>(node.operands[i])] = node.results[i];
+      }
   const auto add_buffer = [&](Value v, Buffer::Kind kind, std::int32_t index) {
     if (buffer_of[static_cast<std::size_t>(v)] >= 0) return;
-    buffer_of[static_cast<std::size_t>(v)] = static_cast<std::int32_t>(program.buffers.size());
+    const auto made = static_cast<std::int32_t>(program.buffers.size());
     program.buffers.push_back({kind, graph.type(v), index, 0, -1, describe(graph, v)});
+    for (Value w = v; w >= 0; w = updated_from[static_cast<std::size_t>(w)])
+      buffer_of[static_cast<std::size_t>(w)] = made;
   };
   for (std::size_t i = 0; i < graph.parameters.size(); ++i)
     add_buffer(graph.parameters[i], Buffer::Kind::Input, static_cast<std::int32_t>(i));
@@ -82,6 +96,7 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
   for (std::size_t i = 0; i < graph.values.size(); ++i) {
     const auto v = static_cast<Value>(i);
     if (!fusion.stored[i] || fusion.storage_of(v) != v) continue;
+    if (updated_to[i] >= 0) continue;
     const Node* node = graph.producer(v);
     if (node != nullptr && node->op == Op::Constant)
       add_constant(v);

@@ -147,6 +147,7 @@ class Scheduler {
       case Cluster::Kind::Map: map(); break;
       case Cluster::Kind::Rows: rows(); break;
       case Cluster::Kind::Columns: columns(); break;
+      case Cluster::Kind::Update: cluster_.node->op == Op::Scatter ? scatter() : update_slice(); break;
       default: break;
     }
   }
@@ -365,6 +366,65 @@ class Scheduler {
     close_outer();
   }
 
+  /// Of a dynamic_update_slice only what changes is stored: the rest is there already.
+  void update_slice() {
+    const Node& node = *cluster_.node;
+    const Shape& shape = graph_.shape(node.operands[0]);
+    const Shape& part = graph_.shape(node.operands[1]);
+    const std::int64_t inner = part.empty() ? 1 : part.back();
+    const Expr p = open_outer(element_count(part) / inner);
+    Index start;
+    for (std::size_t d = 0; d < shape.size(); ++d) {
+      const Expr wanted = e.b.convert(DType::I64, e.element(node.operands[2 + d], {}));
+      const Expr low = e.b.binary(kernel::Op::Maximum, wanted, e.b.index(0));
+      start.push_back(e.b.binary(kernel::Op::Minimum, low, e.b.index(shape[d] - part[d])));
+    }
+    const Expr j = open_vector(inner);
+    const Index at = part.empty() ? Index{} : e.split_index(p, j, part, part.size() - 1);
+    Index moved;
+    for (std::size_t d = 0; d < shape.size(); ++d) moved.push_back(e.b.add(start[d], at[d]));
+    e.store(node.results[0], moved, e.element(node.operands[1], at));
+    close_vector();
+    close_outer();
+  }
+
+  /// One update after the other; along dimensions in which updates never meet, as a vector.
+  void scatter() {
+    const Node& node = *cluster_.node;
+    const std::size_t count = node.results.size();
+    const Shape& updates = graph_.shape(node.operands[count + 1]);
+    const ir::Integers independent = ir::independent_update_dimensions(node, graph_.type(node.operands[count + 1]));
+    const bool vector =
+        !updates.empty() && std::find(independent.begin(), independent.end(),
+                                      static_cast<std::int64_t>(updates.size()) - 1) != independent.end();
+    const std::int64_t inner = vector ? updates.back() : 1;
+    const std::size_t prefix = vector ? updates.size() - 1 : updates.size();
+    const std::int64_t outer = element_count(updates) / std::max<std::int64_t>(inner, 1);
+    const Expr u = outer > 1 ? e.b.open(LoopKind::Serial, "u", outer) : e.b.index(0);
+    const Expr j = open_vector(inner);
+    const Index update = e.split_index(u, j, updates, prefix);
+    const ir::ScatterTarget target = e.scatter_target(node, update);
+    std::vector<Expr> arguments;
+    for (std::size_t i = 0; i < count; ++i) {
+      const TensorType& type = graph_.type(node.results[i]);
+      const Expr old = e.b.load(e.argument(node.results[i], true), e.linear(type.shape, target.at), target.valid);
+      arguments.push_back(e.b.convert(compute_type(type.dtype), old));
+    }
+    for (std::size_t i = 0; i < count; ++i) arguments.push_back(e.element(node.operands[count + 1 + i], update));
+    std::vector<Expr> next = e.apply(*node.regions[0], arguments);
+    const Expr lane = vector_open_ ? e.b.lane() : e.b.index(0);
+    if (count > 1)
+      for (Expr& value : next) {  // all are computed before any is stored
+        const std::int32_t local = e.b.local("next", e.b.dtype(value), vector_open_ ? kLanes : 1);
+        e.b.write(local, lane, value);
+        value = e.b.read(local, lane);
+      }
+    for (std::size_t i = 0; i < count; ++i)
+      e.store(node.results[i], target.at, e.rounded(next[i], graph_.dtype(node.results[i])), target.valid);
+    close_vector();
+    if (outer > 1) e.b.close();
+  }
+
   const Fusion& fusion_;
   const ir::Graph& graph_;
   const Cluster& cluster_;
@@ -394,7 +454,6 @@ Step library_step(const Fusion& fusion, const Cluster& cluster, const std::vecto
 Step schedule(const Fusion& fusion, const Cluster& cluster, const Target& target,
               const std::vector<std::int32_t>& buffer_of) {
   const ir::Graph& graph = *fusion.graph;
-  if (cluster.kind == Cluster::Kind::Scatter) throw Error(ErrorKind::Unsupported, "scatter has no kernel");
   Step step;
   if (cluster.kind == Cluster::Kind::Library || cluster.kind == Cluster::Kind::Host) {
     step = library_step(fusion, cluster, buffer_of);

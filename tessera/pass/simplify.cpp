@@ -565,6 +565,44 @@ ir::Graph split_reductions(const ir::Graph& from, int threads) {
   return drop_unused(to);
 }
 
+bool updates_in_place(const ir::Node& node) {
+  return (node.op == Op::Scatter || node.op == Op::DynamicUpdateSlice) && node.attributes.boolean("in_place", false);
+}
+
+ir::Graph separate_updates(const ir::Graph& from) {
+  std::vector<int> uses(from.values.size(), 0);
+  for (const Value v : from.results) ++uses[static_cast<std::size_t>(v)];
+  for (const Node& node : from.nodes)
+    for (const Value v : node.operands) ++uses[static_cast<std::size_t>(v)];
+  Graph to(from.name);
+  Values map(from.values.size(), -1);
+  for (const Value p : from.parameters) map[static_cast<std::size_t>(p)] = to.parameter(from.type(p));
+  for (const Node& node : from.nodes) {
+    Node copy = node;
+    for (Value& v : copy.operands) v = map[static_cast<std::size_t>(v)];
+    const auto free = [&](std::size_t i) {
+      const Node* by = to.producer(copy.operands[i]);
+      return uses[static_cast<std::size_t>(node.operands[i])] == 1 && by != nullptr && by->op != Op::Constant &&
+             by->op != Op::Reshape;
+    };
+    if (node.op == Op::Scatter) {
+      copy.attributes.set("in_place", true);
+      for (std::size_t i = 0; i < node.results.size(); ++i)
+        if (!free(i)) copy.operands[i] = to.add1(Op::OptimizationBarrier, {copy.operands[i]}, {}, {}, node.location);
+    }
+    if (node.op == Op::DynamicUpdateSlice && free(0)) {
+      // Otherwise one pass that selects is as good as a copy.
+      const Node& by = *to.producer(copy.operands[0]);
+      if (updates_in_place(by) || by.op == Op::DotGeneral || by.op == Op::Convolution || by.op == Op::CustomCall)
+        copy.attributes.set("in_place", true);
+    }
+    const Values made = to.append(copy, copy.operands, from.types(node.results));
+    for (std::size_t i = 0; i < made.size(); ++i) map[static_cast<std::size_t>(node.results[i])] = made[i];
+  }
+  for (const Value v : from.results) to.results.push_back(map[static_cast<std::size_t>(v)]);
+  return to;
+}
+
 ir::Graph lower_precision(const ir::Graph& from) {
   Graph to(from.name);
   Values map(from.values.size(), -1);
