@@ -1,4 +1,6 @@
 // The cache of object code: what comes back, what is refused, and that damage is noticed.
+#include "tessera/backend/cpu/kernel_cache.hpp"
+
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -8,7 +10,6 @@
 #include <thread>
 
 #include "tessera/backend/cpu/jit.hpp"
-#include "tessera/backend/cpu/kernel_cache.hpp"
 
 namespace tessera::cpu {
 namespace {
@@ -21,9 +22,12 @@ class CacheTest : public ::testing::Test {
   }
   ~CacheTest() override { std::filesystem::remove_all(folder); }
 
-  static std::string text(const std::optional<std::vector<char>>& bytes) { return bytes ? std::string(bytes->begin(), bytes->end()) : "nothing"; }
+  static std::string text(const std::optional<std::vector<char>>& bytes) {
+    return bytes ? std::string(bytes->begin(), bytes->end()) : "nothing";
+  }
   [[nodiscard]] std::size_t files() const {
-    return static_cast<std::size_t>(std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator()));
+    return static_cast<std::size_t>(
+        std::distance(std::filesystem::directory_iterator(folder), std::filesystem::directory_iterator()));
   }
 
   std::string folder;
@@ -48,7 +52,9 @@ TEST_F(CacheTest, NoticesEveryDamagedByteAndCut) {
     std::ifstream in(folder + "/k.o", std::ios::binary);
     whole.assign(std::istreambuf_iterator<char>(in), {});
   }
-  const auto put = [&](const std::string& bytes) { std::ofstream(folder + "/k.o", std::ios::binary | std::ios::trunc) << bytes; };
+  const auto put = [&](const std::string& bytes) {
+    std::ofstream(folder + "/k.o", std::ios::binary | std::ios::trunc) << bytes;
+  };
   for (std::size_t i = 0; i < whole.size(); ++i) {
     std::string damaged = whole;
     damaged[i] = static_cast<char>(damaged[i] ^ 4);
@@ -118,7 +124,8 @@ TEST_F(CacheTest, CompiledKernelsSurviveADamagedEntry) {
     EXPECT_EQ(out, std::vector<float>(37, 3.0F));
   };
   check();
-  for (const auto& entry : std::filesystem::directory_iterator(folder)) std::ofstream(entry.path(), std::ios::app) << "more";
+  for (const auto& entry : std::filesystem::directory_iterator(folder))
+    std::ofstream(entry.path(), std::ios::app) << "more";
   check();
   check();
   ::unsetenv("TESSERA_CACHE");

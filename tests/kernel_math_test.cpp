@@ -88,7 +88,10 @@ double error_in_ulp(float got, long double reference) {
   const auto rounded = static_cast<float>(reference);
   if (std::isnan(rounded) || std::isnan(got)) return std::isnan(rounded) == std::isnan(got) ? 0 : INFINITY;
   if (std::isinf(rounded)) return got == rounded || std::nextafter(rounded, 0.0F) == got ? 0 : INFINITY;
-  if (std::isinf(got)) return std::abs(rounded) == std::numeric_limits<float>::max() && std::signbit(got) == std::signbit(rounded) ? 1 : INFINITY;
+  if (std::isinf(got))
+    return std::abs(rounded) == std::numeric_limits<float>::max() && std::signbit(got) == std::signbit(rounded)
+               ? 1
+               : INFINITY;
   if (rounded == 0 && got == 0 && std::signbit(rounded) != std::signbit(got)) return INFINITY;
   const int exponent = rounded == 0 ? -149 : std::max(std::ilogb(rounded) - 23, -149);
   return static_cast<double>(std::abs(static_cast<long double>(got) - reference) / std::ldexp(1.0L, exponent));
@@ -118,21 +121,25 @@ TEST_F(MathTest, WithinThreeUnitsInTheLastPlace) {
       for (std::size_t i = 0; i < x.size(); ++i) {
         const long double reference = kCases[c].reference(x[i], y[i]);
         double error = error_in_ulp(out[i], reference);
-        const bool trigonometric = kCases[c].function == Function::Sin || kCases[c].function == Function::Cos || kCases[c].function == Function::Tan;
+        const bool trigonometric = kCases[c].function == Function::Sin || kCases[c].function == Function::Cos ||
+                                   kCases[c].function == Function::Tan;
         // Far out the reduction is good to 2^-38 of a quarter turn, not relative to the result.
-        if (trigonometric && std::abs(x[i]) > 0x1p28F && std::abs(static_cast<long double>(out[i]) - reference) < 1e-10L * (1 + reference * reference)) error = 0;
+        if (trigonometric && std::abs(x[i]) > 0x1p28F &&
+            std::abs(static_cast<long double>(out[i]) - reference) < 1e-10L * (1 + reference * reference))
+          error = 0;
         if (error > worst) worst = error, at_x = x[i], at_y = y[i];
       }
     }
     EXPECT_LE(worst, 3.0) << kCases[c].name << "(" << at_x << ", " << at_y << ")";
     RecordProperty(kCases[c].name, std::to_string(worst));
-
   }
 }
 
 TEST_F(MathTest, SpecialValuesAreThoseOfC) {
-  const float special[] = {0.0F, -0.0F, 1.0F, -1.0F, 0.5F, -0.5F, 2.0F, -2.0F, 3.0F, -3.0F, 1e-45F, -1e-45F, 1.17549435e-38F, 3.4028235e38F, -3.4028235e38F, kInf, -kInf, kNaN,
-                           88.7F, 88.8F, -87.5F, -103.9F, -104.1F, 1e30F, -1e30F, 16777217.0F, 1e-30F, -1e-30F};
+  const float special[] = {0.0F,           -0.0F,   1.0F,  -1.0F,  0.5F,        -0.5F,           2.0F,
+                           -2.0F,          3.0F,    -3.0F, 1e-45F, -1e-45F,     1.17549435e-38F, 3.4028235e38F,
+                           -3.4028235e38F, kInf,    -kInf, kNaN,   88.7F,       88.8F,           -87.5F,
+                           -103.9F,        -104.1F, 1e30F, -1e30F, 16777217.0F, 1e-30F,          -1e-30F};
   for (std::size_t c = 0; c < std::size(kCases); ++c) {
     std::vector<float> x;
     std::vector<float> y;
@@ -140,10 +147,15 @@ TEST_F(MathTest, SpecialValuesAreThoseOfC) {
       for (const float v : special) x.push_back(u), y.push_back(v);
     const std::vector<float> out = run(c, x, y);
     for (std::size_t i = 0; i < x.size(); ++i) {
-      const bool far = (kCases[c].function == Function::Sin || kCases[c].function == Function::Cos || kCases[c].function == Function::Tan) && std::abs(x[i]) > 0x1p28F && std::abs(x[i]) < kInf;
+      const bool far = (kCases[c].function == Function::Sin || kCases[c].function == Function::Cos ||
+                        kCases[c].function == Function::Tan) &&
+                       std::abs(x[i]) > 0x1p28F && std::abs(x[i]) < kInf;
       const long double reference = kCases[c].reference(x[i], y[i]);
-      if (far) EXPECT_NEAR(out[i], static_cast<float>(reference), 1e-6 * (1 + static_cast<double>(reference * reference)));
-      else EXPECT_LE(error_in_ulp(out[i], reference), 3) << kCases[c].name << "(" << x[i] << ", " << y[i] << ") is " << out[i] << ", not " << static_cast<float>(reference);
+      if (far)
+        EXPECT_NEAR(out[i], static_cast<float>(reference), 1e-6 * (1 + static_cast<double>(reference * reference)));
+      else
+        EXPECT_LE(error_in_ulp(out[i], reference), 3) << kCases[c].name << "(" << x[i] << ", " << y[i] << ") is "
+                                                      << out[i] << ", not " << static_cast<float>(reference);
     }
   }
 }

@@ -1,18 +1,23 @@
 // The kernel IR: what the Builder simplifies, what verify refuses, and how kernels read as text.
+#include "tessera/kernel/kernel.hpp"
+
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <random>
 
 #include "tessera/core/error.hpp"
-#include "tessera/kernel/kernel.hpp"
 
 namespace tessera::kernel {
 namespace {
 
 class IndexTest : public ::testing::Test {
  protected:
-  IndexTest() : b(k), i(b.open(LoopKind::Serial, "i", 6)), j(b.open(LoopKind::Serial, "j", 8)), l(b.open(LoopKind::Serial, "l", 5)) {}
+  IndexTest()
+      : b(k),
+        i(b.open(LoopKind::Serial, "i", 6)),
+        j(b.open(LoopKind::Serial, "j", 8)),
+        l(b.open(LoopKind::Serial, "l", 5)) {}
   Expr div(Expr a, std::int64_t by) { return b.binary(Op::Divide, a, b.index(by)); }
   Expr mod(Expr a, std::int64_t by) { return b.binary(Op::Remainder, a, b.index(by)); }
   Expr times(Expr a, std::int64_t by) { return b.mul(a, b.index(by)); }
@@ -131,11 +136,13 @@ TEST(Builder, FoldsConstantsWithTheRoundingOfTheirType) {
   EXPECT_EQ(b.convert(DType::U8, f32(-3)), b.integer(DType::U8, 0));
   EXPECT_EQ(b.convert(DType::I32, f32(std::nan(""))), b.integer(DType::I32, 0));
   EXPECT_EQ(b.add(b.integer(DType::I8, 127), b.integer(DType::I8, 1)), b.integer(DType::I8, -128));
-  EXPECT_EQ(b.binary(Op::Divide, b.integer(DType::I32, INT32_MIN), b.integer(DType::I32, -1)), b.integer(DType::I32, INT32_MIN));
+  EXPECT_EQ(b.binary(Op::Divide, b.integer(DType::I32, INT32_MIN), b.integer(DType::I32, -1)),
+            b.integer(DType::I32, INT32_MIN));
   EXPECT_EQ(b.binary(Op::Divide, b.integer(DType::U8, 7), b.integer(DType::U8, 0)), b.integer(DType::U8, 255));
   EXPECT_EQ(b.binary(Op::Remainder, b.integer(DType::I32, 7), b.integer(DType::I32, 0)), b.integer(DType::I32, 7));
   EXPECT_EQ(b.binary(Op::ShiftLeft, b.integer(DType::I32, 1), b.integer(DType::I32, 32)), b.integer(DType::I32, 0));
-  EXPECT_EQ(b.binary(Op::ShiftRightArithmetic, b.integer(DType::I8, -8), b.integer(DType::I8, 100)), b.integer(DType::I8, -1));
+  EXPECT_EQ(b.binary(Op::ShiftRightArithmetic, b.integer(DType::I8, -8), b.integer(DType::I8, 100)),
+            b.integer(DType::I8, -1));
   EXPECT_EQ(b.unary(Op::CountLeadingZeros, b.integer(DType::U16, 1)), b.integer(DType::U16, 15));
 }
 

@@ -4,7 +4,9 @@
 
 #include <bit>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <random>
 
 #include "tessera/backend/cpu/ccompiler.hpp"
@@ -15,7 +17,8 @@
 namespace tessera::kernel {
 namespace {
 
-constexpr DType kTypes[] = {DType::Bool, DType::I8, DType::I16, DType::I32, DType::I64, DType::U8, DType::U16, DType::U32, DType::U64, DType::F16, DType::BF16, DType::F32, DType::F64};
+constexpr DType kTypes[] = {DType::Bool, DType::I8,  DType::I16, DType::I32,  DType::I64, DType::U8, DType::U16,
+                            DType::U32,  DType::U64, DType::F16, DType::BF16, DType::F32, DType::F64};
 constexpr std::int64_t kGuard = 64;  // elements behind each buffer, which nothing may touch
 
 bool is_half(DType d) { return d == DType::F16 || d == DType::BF16; }
@@ -29,11 +32,14 @@ Buffers make_buffers(const Kernel& k, std::mt19937& random) {
     Literal buffer(TensorType{a.dtype, {a.count + kGuard}});
     for (std::int64_t i = 0; i < a.count + kGuard; ++i) {
       if (is_float(a.dtype)) {
-        constexpr double kEdges[] = {0.0, -0.0, 1.0, -1.0, 0.5, -2.5, 3.0, 1e30, -1e30, INFINITY, -INFINITY, NAN, 1e-40, 255.5, -128.7, 2147483648.0, 65504.0, 1e-7};
+        constexpr double kEdges[] = {0.0,      -0.0,      1.0, -1.0,  0.5,   -2.5,   3.0,          1e30,    -1e30,
+                                     INFINITY, -INFINITY, NAN, 1e-40, 255.5, -128.7, 2147483648.0, 65504.0, 1e-7};
         const auto pick = random() % 40;
-        buffer.set_double(i, pick < std::size(kEdges) ? kEdges[pick] : std::uniform_real_distribution<double>(-8, 8)(random));
+        buffer.set_double(
+            i, pick < std::size(kEdges) ? kEdges[pick] : std::uniform_real_distribution<double>(-8, 8)(random));
       } else {
-        const std::int64_t edges[] = {0, 1, -1, 2, 7, 31, 32, 64, 100, INT64_MIN, INT64_MAX, INT32_MIN, INT32_MAX, -128, 127};
+        const std::int64_t edges[] = {0,   1,         -1,        2,         7,         31,   32, 64,
+                                      100, INT64_MIN, INT64_MAX, INT32_MIN, INT32_MAX, -128, 127};
         const auto pick = random() % 25;
         const std::int64_t value = pick < std::size(edges) ? edges[pick] : static_cast<std::int64_t>(random() % 17) - 8;
         buffer.set_integer(i, a.dtype == DType::Bool ? value & 1 : value);
@@ -65,7 +71,9 @@ void run(const cpu::KernelFunction& f, const Kernel& k, const Buffers& buffers) 
 std::int64_t difference(const Literal& a, const Literal& b) {
   const std::size_t size = size_of(a.dtype());
   for (std::int64_t i = 0; i < a.size(); ++i) {
-    if (std::memcmp(a.data() + static_cast<std::size_t>(i) * size, b.data() + static_cast<std::size_t>(i) * size, size) == 0) continue;
+    if (std::memcmp(a.data() + static_cast<std::size_t>(i) * size, b.data() + static_cast<std::size_t>(i) * size,
+                    size) == 0)
+      continue;
     if (is_float(a.dtype()) && std::isnan(a.get_double(i)) && std::isnan(b.get_double(i))) continue;
     return i;
   }
@@ -89,10 +97,14 @@ void expect_equal(const std::vector<Kernel>& kernels, std::mt19937& random) {
     run(compiled[n], kernels[n], got);
     for (std::size_t a = 0; a < start.size(); ++a) {
       const std::int64_t at = difference(expected[a], got[a]);
-      ASSERT_EQ(at, -1) << kernels[n].name << ", argument " << kernels[n].arguments[a].name << ": C has " << expected[a].get_double(at) << ", LLVM " << got[a].get_double(at) << "\n"
+      ASSERT_EQ(at, -1) << kernels[n].name << ", argument " << kernels[n].arguments[a].name << ": C has "
+                        << expected[a].get_double(at) << ", LLVM " << got[a].get_double(at) << "\n"
                         << to_string(kernels[n]) << render_c(kernels[n]);
       for (std::int64_t i = kernels[n].arguments[a].count; i < start[a].size(); ++i)
-        ASSERT_EQ(std::memcmp(start[a].data() + static_cast<std::size_t>(i) * size_of(start[a].dtype()), got[a].data() + static_cast<std::size_t>(i) * size_of(start[a].dtype()), size_of(start[a].dtype())), 0)
+        ASSERT_EQ(std::memcmp(start[a].data() + static_cast<std::size_t>(i) * size_of(start[a].dtype()),
+                              got[a].data() + static_cast<std::size_t>(i) * size_of(start[a].dtype()),
+                              size_of(start[a].dtype())),
+                  0)
             << kernels[n].name << " wrote behind " << kernels[n].arguments[a].name;
     }
   }
@@ -100,6 +112,12 @@ void expect_equal(const std::vector<Kernel>& kernels, std::mt19937& random) {
 
 class RenderTest : public ::testing::Test {
  protected:
+  static void SetUpTestSuite() {  // random kernels are not worth keeping
+    std::string pattern = (std::filesystem::temp_directory_path() / "tessera-render-XXXXXX").string();
+    cache_ = mkdtemp(pattern.data());
+    ::setenv("TESSERA_CACHE", cache_.c_str(), 1);
+  }
+  static void TearDownTestSuite() { std::filesystem::remove_all(cache_); }
   void SetUp() override {
     const unsigned seed = std::random_device{}();
     RecordProperty("seed", std::to_string(seed));
@@ -109,8 +127,10 @@ class RenderTest : public ::testing::Test {
   std::mt19937 random;
 
  private:
+  static std::string cache_;
   std::unique_ptr<::testing::ScopedTrace> trace_;
 };
+std::string RenderTest::cache_;
 
 /// Every operation that `d` has, of operands a, b, c.
 std::vector<Expr> all_operations(Builder& b, DType d, Expr x, Expr y, Expr z) {
@@ -126,14 +146,16 @@ std::vector<Expr> all_operations(Builder& b, DType d, Expr x, Expr y, Expr z) {
     for (const Op op : {Op::PopCount, Op::CountLeadingZeros}) results.push_back(b.unary(op, x));
   if (real)
     for (const Op op : {Op::Sqrt, Op::Floor, Op::Ceil, Op::RoundEven}) results.push_back(b.unary(op, x));
-  for (const Op op : {Op::Add, Op::Subtract, Op::Multiply, Op::Minimum, Op::Maximum, Op::Equal, Op::NotEqual, Op::Less, Op::LessEqual, Op::Greater, Op::GreaterEqual})
+  for (const Op op : {Op::Add, Op::Subtract, Op::Multiply, Op::Minimum, Op::Maximum, Op::Equal, Op::NotEqual, Op::Less,
+                      Op::LessEqual, Op::Greater, Op::GreaterEqual})
     results.push_back(b.binary(op, x, y));
   if (d != DType::Bool)
     for (const Op op : {Op::Divide, Op::Remainder}) results.push_back(b.binary(op, x, y));
   if (!real)
     for (const Op op : {Op::And, Op::Or, Op::Xor}) results.push_back(b.binary(op, x, y));
   if (is_integer(d))
-    for (const Op op : {Op::ShiftLeft, Op::ShiftRightLogical, Op::ShiftRightArithmetic}) results.push_back(b.binary(op, x, y));
+    for (const Op op : {Op::ShiftLeft, Op::ShiftRightLogical, Op::ShiftRightArithmetic})
+      results.push_back(b.binary(op, x, y));
   if (real) results.push_back(b.fma(x, y, z));
   results.push_back(b.select(b.binary(Op::Less, x, y), x, z));
   return results;
@@ -148,7 +170,8 @@ Kernel operations_kernel(DType d, std::int64_t n, LoopKind kind) {
   const auto y = b.argument("y", d, n, false);
   const auto z = b.argument("z", d, n, false);
   const Expr i = b.open(kind, "i", n);
-  for (const Expr e : all_operations(b, d, b.load(x, i), b.load(y, i), b.load(z, i))) b.store(b.argument("out", b.dtype(e), n, true), i, e);
+  for (const Expr e : all_operations(b, d, b.load(x, i), b.load(y, i), b.load(z, i)))
+    b.store(b.argument("out", b.dtype(e), n, true), i, e);
   b.close();
   return k;
 }
@@ -171,20 +194,28 @@ TEST_F(RenderTest, ConstantsFoldToWhatTheProcessorComputes) {
     Builder b(folded);
     for (std::int64_t i = 0; i < 40; ++i) {
       const auto operand = [&](std::size_t a) {
-        return is_float(d) ? b.constant(d, buffers[a].get_double(i)) : b.integer(d, d == DType::U64 ? static_cast<std::int64_t>(buffers[a].as<std::uint64_t>()[static_cast<std::size_t>(i)]) : buffers[a].get_integer(i));
+        return is_float(d)
+                   ? b.constant(d, buffers[a].get_double(i))
+                   : b.integer(d, d == DType::U64 ? static_cast<std::int64_t>(
+                                                        buffers[a].as<std::uint64_t>()[static_cast<std::size_t>(i)])
+                                                  : buffers[a].get_integer(i));
       };
       const std::vector<Expr> results = all_operations(b, d, operand(0), operand(1), operand(2));
       for (std::size_t r = 0; r < results.size(); ++r) {
         const Node& node = b.node(results[r]);
         if (node.op != Op::Constant) continue;  // bits of a NaN
         const Literal& out = buffers[r + 3];
-        const std::string what = std::string(tessera::name(d)) + " operation " + std::to_string(r) + " at " + std::to_string(buffers[0].get_double(i)) + ", " + std::to_string(buffers[1].get_double(i));
+        const std::string what = std::string(tessera::name(d)) + " operation " + std::to_string(r) + " at " +
+                                 std::to_string(buffers[0].get_double(i)) + ", " +
+                                 std::to_string(buffers[1].get_double(i));
         if (is_float(node.dtype)) {
           const double got = out.get_double(i);
           const bool both_nan = std::isnan(node.real) && std::isnan(got);
-          EXPECT_TRUE(both_nan || std::bit_cast<std::uint64_t>(got) == std::bit_cast<std::uint64_t>(node.real)) << what << ": " << got << ", folded " << node.real;
+          EXPECT_TRUE(both_nan || std::bit_cast<std::uint64_t>(got) == std::bit_cast<std::uint64_t>(node.real))
+              << what << ": " << got << ", folded " << node.real;
         } else if (node.dtype == DType::U64) {
-          EXPECT_EQ(out.as<std::uint64_t>()[static_cast<std::size_t>(i)], static_cast<std::uint64_t>(node.integer)) << what;
+          EXPECT_EQ(out.as<std::uint64_t>()[static_cast<std::size_t>(i)], static_cast<std::uint64_t>(node.integer))
+              << what;
         } else {
           EXPECT_EQ(out.get_integer(i), node.integer) << what;
         }
@@ -264,7 +295,8 @@ Kernel columns_kernel(std::int64_t rows, std::int64_t columns) {
   b.close();
   const Expr i = b.open(LoopKind::Serial, "i", rows);
   j = b.open(LoopKind::Vector, "j", columns);
-  b.write(sum, j, b.add(b.read(sum, j), b.load(a, b.add(b.mul(i, b.index(columns)), j))), b.binary(Op::Less, j, b.index(columns - 1)));
+  b.write(sum, j, b.add(b.read(sum, j), b.load(a, b.add(b.mul(i, b.index(columns)), j))),
+          b.binary(Op::Less, j, b.index(columns - 1)));
   b.close();
   b.close();
   j = b.open(LoopKind::Vector, "j", columns);
@@ -296,17 +328,19 @@ TEST_F(RenderTest, IndicesOfEveryKind) {
     const Expr at = b.add(b.mul(i, b.index(n)), j);
     const auto divide = [&](Expr x, std::int64_t by) { return b.binary(Op::Divide, x, b.index(by)); };
     const auto remainder = [&](Expr x, std::int64_t by) { return b.binary(Op::Remainder, x, b.index(by)); };
-    out(at, b.load(a, b.add(b.mul(j, b.index(2)), i)));                                        // strided
-    out(b.add(b.mul(j, b.index(4)), i), b.load(small, at));                                    // strided store
-    out(at, b.load(a, b.sub(b.index(n * 4 - 1), at)));                                          // reversed
-    out(at, b.load(a, i));                                                                      // the same for all lanes
-    out(at, b.load(a, remainder(at, 7)));                                                       // periods that are
-    out(at, b.load(small, divide(at, 5)));                                                      // no multiples
-    out(at, b.load(a, remainder(j, 16)));                                                       // and that are
+    out(at, b.load(a, b.add(b.mul(j, b.index(2)), i)));      // strided
+    out(b.add(b.mul(j, b.index(4)), i), b.load(small, at));  // strided store
+    out(at, b.load(a, b.sub(b.index(n * 4 - 1), at)));       // reversed
+    out(at, b.load(a, i));                                   // the same for all lanes
+    out(at, b.load(a, remainder(at, 7)));                    // periods that are
+    out(at, b.load(small, divide(at, 5)));                   // no multiples
+    out(at, b.load(a, remainder(j, 16)));                    // and that are
     out(at, b.load(a, divide(j, 16)));
-    out(at, b.load(a, b.convert(DType::I64, b.load(where, j)), b.binary(Op::Less, b.load(where, j), b.integer(DType::U8, n < 32 ? n * 8 - 1 : 255))));  // gathered
-    out(at, b.load(a, b.sub(at, b.index(3)), b.binary(Op::GreaterEqual, j, b.index(3))));      // padded
-    out(at, b.load(small, b.add(at, b.index(9)), b.binary(Op::Less, i, b.index(2))));          // a predicate that all lanes share
+    out(at, b.load(a, b.convert(DType::I64, b.load(where, j)),
+                   b.binary(Op::Less, b.load(where, j), b.integer(DType::U8, n < 32 ? n * 8 - 1 : 255))));  // gathered
+    out(at, b.load(a, b.sub(at, b.index(3)), b.binary(Op::GreaterEqual, j, b.index(3))));                   // padded
+    out(at,
+        b.load(small, b.add(at, b.index(9)), b.binary(Op::Less, i, b.index(2))));  // a predicate that all lanes share
     out(at, b.load(flags, b.add(at, b.index(1))));
     b.store(b.argument("masked", DType::F32, n * 8, true), at, b.load(a, at), b.load(flags, at));
     b.store(b.argument("whole", DType::F32, n * 8, true), at, b.load(a, at), b.load(flags, i));
@@ -371,7 +405,9 @@ class Generator {
   Generator(Kernel& k, std::mt19937& random) : b_(k), random_(random) {}
 
   void run() {
-    for (const DType d : {DType::F32, DType::F32, DType::F64, DType::I32, DType::U8, DType::I64, DType::Bool, DType::F16, DType::BF16}) inputs_.push_back(b_.argument("in", d, kSize, false));
+    for (const DType d :
+         {DType::F32, DType::F32, DType::F64, DType::I32, DType::U8, DType::I64, DType::Bool, DType::F16, DType::BF16})
+      inputs_.push_back(b_.argument("in", d, kSize, false));
     const std::int64_t outer = 1 + pick(4);
     const Expr i = b_.open(LoopKind::Parallel, "i", outer);
     const std::int64_t inner = pick(2) == 0 ? 1 + pick(20) : 30 + pick(60);
@@ -383,17 +419,25 @@ class Generator {
     b_.close();
     j = b_.open(LoopKind::Vector, "j", inner);
     const Expr at = b_.add(b_.mul(b_.add(b_.mul(i, b_.index(middle)), s), b_.index(inner)), j);
-    indices_ = {at, j, s, b_.add(i, s), b_.binary(Op::Remainder, at, b_.index(1 + pick(20))), b_.binary(Op::Divide, at, b_.index(1 + pick(9))), b_.mul(j, b_.index(1 + pick(3)))};
+    indices_ = {at,
+                j,
+                s,
+                b_.add(i, s),
+                b_.binary(Op::Remainder, at, b_.index(1 + pick(20))),
+                b_.binary(Op::Divide, at, b_.index(1 + pick(9))),
+                b_.mul(j, b_.index(1 + pick(3)))};
     for (int n = 0; n < 6; ++n) values_.push_back(load());
     values_.push_back(b_.read(running, b_.lane()));
     for (int n = 0; n < 25; ++n) grow();
     for (int n = 0; n < 4; ++n) {
       const Expr value = any();
-      b_.store(b_.argument("out", b_.dtype(value), outer * middle * inner, true), at, value, pick(3) == 0 ? of_type(DType::Bool) : kNone);
+      b_.store(b_.argument("out", b_.dtype(value), outer * middle * inner, true), at, value,
+               pick(3) == 0 ? of_type(DType::Bool) : kNone);
       b_.write(running, b_.lane(), b_.add(b_.read(running, b_.lane()), of_type(DType::F32)));
     }
     b_.close();
-    b_.store(b_.argument("last", DType::F32, outer * middle, true), b_.add(b_.mul(i, b_.index(middle)), s), b_.read(running, b_.index(pick(kLanes))));
+    b_.store(b_.argument("last", DType::F32, outer * middle, true), b_.add(b_.mul(i, b_.index(middle)), s),
+             b_.read(running, b_.index(pick(kLanes))));
     b_.close();
     b_.close();
   }

@@ -118,8 +118,15 @@ bool is_shift(Op op) { return op >= Op::ShiftLeft && op <= Op::ShiftRightArithme
 
 bool commutes(Op op) {
   switch (op) {
-    case Op::Add: case Op::Multiply: case Op::Minimum: case Op::Maximum: case Op::And: case Op::Or: case Op::Xor:
-    case Op::Equal: case Op::NotEqual: return true;
+    case Op::Add:
+    case Op::Multiply:
+    case Op::Minimum:
+    case Op::Maximum:
+    case Op::And:
+    case Op::Or:
+    case Op::Xor:
+    case Op::Equal:
+    case Op::NotEqual: return true;
     default: return false;
   }
 }
@@ -142,14 +149,16 @@ bool widens(DType from, DType to) {
 // --- Nodes.
 
 bool Node::operator==(const Node& other) const {
-  return op == other.op && dtype == other.dtype && index == other.index && a == other.a && b == other.b && c == other.c &&
-         integer == other.integer && std::bit_cast<std::uint64_t>(real) == std::bit_cast<std::uint64_t>(other.real);
+  return op == other.op && dtype == other.dtype && index == other.index && a == other.a && b == other.b &&
+         c == other.c && integer == other.integer &&
+         std::bit_cast<std::uint64_t>(real) == std::bit_cast<std::uint64_t>(other.real);
 }
 
 std::size_t Builder::Hash::operator()(const Node& node) const {
   std::uint64_t hash = static_cast<std::uint64_t>(node.op) * 64 + static_cast<std::uint64_t>(node.dtype);
-  for (const std::uint64_t part : {static_cast<std::uint64_t>(node.index), static_cast<std::uint64_t>(node.a), static_cast<std::uint64_t>(node.b),
-                                   static_cast<std::uint64_t>(node.c), static_cast<std::uint64_t>(node.integer), std::bit_cast<std::uint64_t>(node.real)})
+  for (const std::uint64_t part : {static_cast<std::uint64_t>(node.index), static_cast<std::uint64_t>(node.a),
+                                   static_cast<std::uint64_t>(node.b), static_cast<std::uint64_t>(node.c),
+                                   static_cast<std::uint64_t>(node.integer), std::bit_cast<std::uint64_t>(node.real)})
     hash = (hash ^ part) * 0x9e3779b97f4a7c15ULL, hash ^= hash >> 29;
   return hash;
 }
@@ -213,7 +222,9 @@ Expr Builder::unary(Op op, Expr a) {
     case Op::Negate:
       if (type == DType::Bool) return a;
       if (operand.op == Op::Negate) return operand.a;
-      if (constant_operand) return is_float(type) ? constant(type, -operand.real) : integer(type, fold_integer(Op::Subtract, type, 0, operand.integer));
+      if (constant_operand)
+        return is_float(type) ? constant(type, -operand.real)
+                              : integer(type, fold_integer(Op::Subtract, type, 0, operand.integer));
       if (type == DType::I64) return mul(a, index(-1));
       break;
     case Op::Abs:
@@ -241,16 +252,32 @@ Expr Builder::unary(Op op, Expr a) {
         return integer(type, op == Op::PopCount ? std::popcount(word) : std::countl_zero(word) - (64 - bits));
       }
       break;
-    case Op::Sqrt: case Op::Floor: case Op::Ceil: case Op::RoundEven:
+    case Op::Sqrt:
+    case Op::Floor:
+    case Op::Ceil:
+    case Op::RoundEven:
       if (type != DType::F32 && type != DType::F64) refuse(op, "takes f32 and f64");
       if (constant_operand) {
         const double x = operand.real;
-        return constant(type, op == Op::Sqrt ? std::sqrt(x) : op == Op::Floor ? std::floor(x) : op == Op::Ceil ? std::ceil(x) : std::nearbyint(x));
+        return constant(type, op == Op::Sqrt    ? std::sqrt(x)
+                              : op == Op::Floor ? std::floor(x)
+                              : op == Op::Ceil  ? std::ceil(x)
+                                                : std::nearbyint(x));
       }
-      if (op != Op::Sqrt && (operand.op == Op::Floor || operand.op == Op::Ceil || operand.op == Op::RoundEven)) return a;
+      if (op != Op::Sqrt && (operand.op == Op::Floor || operand.op == Op::Ceil || operand.op == Op::RoundEven))
+        return a;
       break;
-    case Op::Exp: case Op::Expm1: case Op::Log: case Op::Log1p: case Op::Sin: case Op::Cos: case Op::Tan: case Op::Tanh:
-    case Op::Atan: case Op::Erf: case Op::Cbrt:
+    case Op::Exp:
+    case Op::Expm1:
+    case Op::Log:
+    case Op::Log1p:
+    case Op::Sin:
+    case Op::Cos:
+    case Op::Tan:
+    case Op::Tanh:
+    case Op::Atan:
+    case Op::Erf:
+    case Op::Cbrt:
       if (type != DType::F64) refuse(op, "is a node for f64 alone; kernel::call expands the others");
       break;
     default: refuse(op, "is not unary");
@@ -261,10 +288,15 @@ Expr Builder::unary(Op op, Expr a) {
 Expr Builder::binary(Op op, Expr a, Expr b) {
   if (op < Op::Add || op > Op::GreaterEqual) refuse(op, "is not binary");
   const DType type = dtype(a);
-  if (dtype(b) != type) refuse(op, "operands of types " + std::string(tessera::name(type)) + " and " + std::string(tessera::name(dtype(b))));
-  if (type == DType::F16 || type == DType::BF16) refuse(op, "convert " + std::string(tessera::name(type)) + " to f32 first");
-  if ((op == Op::Power || op == Op::Atan2) && type != DType::F64) refuse(op, "is a node for f64 alone; kernel::call expands the others");
-  if (is_float(type) && (is_shift(op) || op == Op::And || op == Op::Or || op == Op::Xor)) refuse(op, "takes integers and bool");
+  if (dtype(b) != type)
+    refuse(op,
+           "operands of types " + std::string(tessera::name(type)) + " and " + std::string(tessera::name(dtype(b))));
+  if (type == DType::F16 || type == DType::BF16)
+    refuse(op, "convert " + std::string(tessera::name(type)) + " to f32 first");
+  if ((op == Op::Power || op == Op::Atan2) && type != DType::F64)
+    refuse(op, "is a node for f64 alone; kernel::call expands the others");
+  if (is_float(type) && (is_shift(op) || op == Op::And || op == Op::Or || op == Op::Xor))
+    refuse(op, "takes integers and bool");
   if (type == DType::Bool) return boolean_arithmetic(op, a, b);
 
   const bool a_constant = node(a).op == Op::Constant;
@@ -281,7 +313,8 @@ Expr Builder::fold_binary(Op op, Expr a, Expr b) {
   if (is_comparison(op)) {
     if (is_float(x.dtype)) return integer(DType::Bool, fold_comparison(op, x.real, y.real));
     if (is_signed_integer(x.dtype)) return integer(DType::Bool, fold_comparison(op, x.integer, y.integer));
-    return integer(DType::Bool, fold_comparison(op, static_cast<std::uint64_t>(x.integer), static_cast<std::uint64_t>(y.integer)));
+    return integer(DType::Bool,
+                   fold_comparison(op, static_cast<std::uint64_t>(x.integer), static_cast<std::uint64_t>(y.integer)));
   }
   if (is_float(x.dtype)) return constant(x.dtype, fold_float(op, x.real, y.real));
   return integer(x.dtype, fold_integer(op, x.dtype, x.integer, y.integer));
@@ -289,15 +322,20 @@ Expr Builder::fold_binary(Op op, Expr a, Expr b) {
 
 Expr Builder::boolean_arithmetic(Op op, Expr a, Expr b) {
   switch (op) {  // sums and products of truth values, and their order, by the three operations that remain
-    case Op::Add: case Op::Maximum: op = Op::Or; break;
-    case Op::Multiply: case Op::Minimum: op = Op::And; break;
-    case Op::Subtract: case Op::NotEqual: op = Op::Xor; break;
+    case Op::Add:
+    case Op::Maximum: op = Op::Or; break;
+    case Op::Multiply:
+    case Op::Minimum: op = Op::And; break;
+    case Op::Subtract:
+    case Op::NotEqual: op = Op::Xor; break;
     case Op::Equal: return unary(Op::Not, binary(Op::Xor, a, b));
     case Op::Less: return binary(Op::And, unary(Op::Not, a), b);
     case Op::LessEqual: return binary(Op::Or, unary(Op::Not, a), b);
     case Op::Greater: return binary(Op::And, a, unary(Op::Not, b));
     case Op::GreaterEqual: return binary(Op::Or, a, unary(Op::Not, b));
-    case Op::And: case Op::Or: case Op::Xor: break;
+    case Op::And:
+    case Op::Or:
+    case Op::Xor: break;
     default: refuse(op, "is not defined for bool");
   }
   if (node(a).op == Op::Constant || (node(b).op != Op::Constant && b < a)) std::swap(a, b);
@@ -319,27 +357,33 @@ Expr Builder::simplify_floats(Op op, Expr a, Expr b) {
   if (node(b).op == Op::Constant) {
     const double y = node(b).real;
     const bool is_zero = y == 0;
-    if (op == Op::Add && is_zero && std::signbit(y)) return a;       // x + -0
+    if (op == Op::Add && is_zero && std::signbit(y)) return a;        // x + -0
     if (op == Op::Subtract && is_zero && !std::signbit(y)) return a;  // x - +0
     if ((op == Op::Multiply || op == Op::Divide) && y == 1) return a;
     int exponent = 0;
-    if (op == Op::Divide && std::abs(std::frexp(y, &exponent)) == 0.5 && std::abs(exponent) < 120) return mul(a, constant(type, 1 / y));
+    if (op == Op::Divide && std::abs(std::frexp(y, &exponent)) == 0.5 && std::abs(exponent) < 120)
+      return mul(a, constant(type, 1 / y));
   }
   if ((op == Op::Minimum || op == Op::Maximum) && a == b) return a;
   return make(op, is_comparison(op) ? DType::Bool : type, a, b);
 }
 
 Expr Builder::select(Expr condition, Expr yes, Expr no) {
-  if (dtype(condition) != DType::Bool) refuse(Op::Select, "the condition is " + std::string(tessera::name(dtype(condition))) + ", not bool");
-  if (dtype(yes) != dtype(no)) refuse(Op::Select, "operands of types " + std::string(tessera::name(dtype(yes))) + " and " + std::string(tessera::name(dtype(no))));
+  if (dtype(condition) != DType::Bool)
+    refuse(Op::Select, "the condition is " + std::string(tessera::name(dtype(condition))) + ", not bool");
+  if (dtype(yes) != dtype(no))
+    refuse(Op::Select, "operands of types " + std::string(tessera::name(dtype(yes))) + " and " +
+                           std::string(tessera::name(dtype(no))));
   if (yes == no) return yes;
   std::int64_t value = 0;
   if (is_constant(condition, &value)) return value != 0 ? yes : no;
   if (node(condition).op == Op::Not) return select(node(condition).a, no, yes);
   const DType type = dtype(yes);
   if (type == DType::Bool) {
-    if (is_constant(yes, &value)) return value != 0 ? binary(Op::Or, condition, no) : binary(Op::And, unary(Op::Not, condition), no);
-    if (is_constant(no, &value)) return value != 0 ? binary(Op::Or, unary(Op::Not, condition), yes) : binary(Op::And, condition, yes);
+    if (is_constant(yes, &value))
+      return value != 0 ? binary(Op::Or, condition, no) : binary(Op::And, unary(Op::Not, condition), no);
+    if (is_constant(no, &value))
+      return value != 0 ? binary(Op::Or, unary(Op::Not, condition), yes) : binary(Op::And, condition, yes);
   }
   return make(Op::Select, type, condition, yes, no);
 }
@@ -352,7 +396,9 @@ Expr Builder::fma(Expr a, Expr b, Expr c) {
   const Node y = node(b);
   const Node z = node(c);
   if (x.op == Op::Constant && y.op == Op::Constant && z.op == Op::Constant)
-    return constant(type, type == DType::F32 ? std::fma(static_cast<float>(x.real), static_cast<float>(y.real), static_cast<float>(z.real)) : std::fma(x.real, y.real, z.real));
+    return constant(type, type == DType::F32 ? std::fma(static_cast<float>(x.real), static_cast<float>(y.real),
+                                                        static_cast<float>(z.real))
+                                             : std::fma(x.real, y.real, z.real));
   if (x.op == Op::Constant || (y.op != Op::Constant && b < a)) std::swap(a, b);
   if (node(b).op == Op::Constant && node(b).real == 1) return add(a, c);
   return make(Op::Fma, type, a, b, c);
@@ -369,12 +415,17 @@ Expr Builder::convert(DType to, Expr a) {
     }
     if (!is_float(to)) return integer(to, operand.integer);
     // Rounded once: through double only where the integer fits it.
-    if (from == DType::U64) return constant(to, to == DType::F64 ? static_cast<double>(static_cast<std::uint64_t>(operand.integer)) : static_cast<float>(static_cast<std::uint64_t>(operand.integer)));
+    if (from == DType::U64)
+      return constant(to, to == DType::F64 ? static_cast<double>(static_cast<std::uint64_t>(operand.integer))
+                                           : static_cast<float>(static_cast<std::uint64_t>(operand.integer)));
     return constant(to, to == DType::F64 ? static_cast<double>(operand.integer) : static_cast<float>(operand.integer));
   }
-  if (operand.op == Op::Convert && widens(dtype(operand.a), from) && to != DType::Bool && is_float(from) == is_float(to)) return convert(to, operand.a);
+  if (operand.op == Op::Convert && widens(dtype(operand.a), from) && to != DType::Bool &&
+      is_float(from) == is_float(to))
+    return convert(to, operand.a);
   if (to == DType::Bool && is_integer(from)) return binary(Op::NotEqual, a, integer(from, 0));
-  if (to == DType::Bool && (from == DType::F32 || from == DType::F64)) return binary(Op::NotEqual, a, constant(from, 0));
+  if (to == DType::Bool && (from == DType::F32 || from == DType::F64))
+    return binary(Op::NotEqual, a, constant(from, 0));
   return make(Op::Convert, to, a);
 }
 
@@ -382,12 +433,15 @@ Expr Builder::bitcast(DType to, Expr a) {
   const Node operand = node(a);
   if (operand.dtype == to) return a;
   if (size_of(operand.dtype) != size_of(to) || operand.dtype == DType::Bool || to == DType::Bool)
-    refuse(Op::Bitcast, std::string(tessera::name(operand.dtype)) + " to " + std::string(tessera::name(to)) + ": sizes differ, or bool");
+    refuse(Op::Bitcast, std::string(tessera::name(operand.dtype)) + " to " + std::string(tessera::name(to)) +
+                            ": sizes differ, or bool");
   if (operand.op == Op::Bitcast) return bitcast(to, operand.a);
   if (operand.op == Op::Constant) {
     if (!is_float(operand.dtype) && !is_float(to)) return integer(to, operand.integer);
-    if (operand.dtype == DType::F32 && !std::isnan(operand.real)) return integer(to, std::bit_cast<std::int32_t>(static_cast<float>(operand.real)));
-    if (operand.dtype == DType::F64 && !std::isnan(operand.real)) return integer(to, std::bit_cast<std::int64_t>(operand.real));
+    if (operand.dtype == DType::F32 && !std::isnan(operand.real))
+      return integer(to, std::bit_cast<std::int32_t>(static_cast<float>(operand.real)));
+    if (operand.dtype == DType::F64 && !std::isnan(operand.real))
+      return integer(to, std::bit_cast<std::int64_t>(operand.real));
     const auto as_float = std::bit_cast<float>(static_cast<std::uint32_t>(operand.integer));
     if (to == DType::F32 && !std::isnan(as_float)) return constant(to, as_float);
     const auto as_double = std::bit_cast<double>(operand.integer);

@@ -15,7 +15,8 @@ constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
 
 Range add(Range a, Range b) {
   Range sum{.known = a.known && b.known};
-  if (__builtin_add_overflow(a.low, b.low, &sum.low) || __builtin_add_overflow(a.high, b.high, &sum.high)) sum.known = false;
+  if (__builtin_add_overflow(a.low, b.low, &sum.low) || __builtin_add_overflow(a.high, b.high, &sum.high))
+    sum.known = false;
   return sum;
 }
 
@@ -58,7 +59,8 @@ Range Ranges::compute(const Node& node) {
   if (is_float(node.dtype) || node.dtype == DType::U64) return {};
   switch (node.op) {
     case Op::Constant: return exactly(node.integer);
-    case Op::Variable: return {0, std::max<std::int64_t>(0, kernel_.variables[static_cast<std::size_t>(node.index)].extent - 1), true};
+    case Op::Variable:
+      return {0, std::max<std::int64_t>(0, kernel_.variables[static_cast<std::size_t>(node.index)].extent - 1), true};
     case Op::Lane: return {0, kLanes - 1, true};
     case Op::Add: return add(of(node.a), of(node.b));
     case Op::Subtract: return add(of(node.a), multiply(of(node.b), exactly(-1)));
@@ -77,7 +79,8 @@ Range Ranges::compute(const Node& node) {
       if (a.low >= 0) return {0, std::min(a.high, b.high - 1), true};
       return {std::max(a.low, -(b.high - 1)), std::max<std::int64_t>(0, std::min(a.high, b.high - 1)), true};
     }
-    case Op::Minimum: case Op::Maximum: {
+    case Op::Minimum:
+    case Op::Maximum: {
       const Range a = of(node.a);
       const Range b = of(node.b);
       if (!a.known || !b.known) return {};
@@ -102,7 +105,8 @@ std::vector<bool> impure_nodes(const Kernel& kernel) {
   std::vector<bool> impure(kernel.nodes.size());
   for (std::size_t i = 0; i < kernel.nodes.size(); ++i) {  // operands come before their users
     const Node& node = kernel.nodes[i];
-    bool is = node.op == Op::Read || (node.op == Op::Load && kernel.arguments[static_cast<std::size_t>(node.index)].written);
+    bool is =
+        node.op == Op::Read || (node.op == Op::Load && kernel.arguments[static_cast<std::size_t>(node.index)].written);
     for (const Expr operand : {node.a, node.b, node.c})
       if (operand != kNone && impure[static_cast<std::size_t>(operand)]) is = true;
     impure[i] = is;
@@ -121,7 +125,8 @@ struct Builder::Linear {
   std::int64_t constant = 0;
 
   void add(Expr atom, std::int64_t factor) {
-    const auto place = std::lower_bound(terms.begin(), terms.end(), atom, [](const Term& t, Expr e) { return t.atom < e; });
+    const auto place =
+        std::lower_bound(terms.begin(), terms.end(), atom, [](const Term& t, Expr e) { return t.atom < e; });
     if (place == terms.end() || place->atom != atom) {
       if (factor != 0) terms.insert(place, {atom, factor});
       return;
@@ -142,8 +147,10 @@ struct Builder::Linear {
   /// The terms whose factor is a multiple of `unit`, divided by it, go to `whole`; the others to `rest`.
   void split(std::int64_t unit, Linear& whole, Linear& rest) const {
     for (const Term& term : terms) {
-      if (term.factor % unit == 0) whole.terms.push_back({term.atom, term.factor / unit});
-      else rest.terms.push_back(term);
+      if (term.factor % unit == 0)
+        whole.terms.push_back({term.atom, term.factor / unit});
+      else
+        rest.terms.push_back(term);
     }
     rest.constant = ((constant % unit) + unit) % unit;
     whole.constant = (constant - rest.constant) / unit;
@@ -168,7 +175,8 @@ Builder::Linear Builder::linear(Expr e) const {
 
 Range Builder::range(const Linear& form) {
   Range sum = exactly(form.constant);
-  for (const Linear::Term& term : form.terms) sum = kernel::add(sum, multiply(ranges_.of(term.atom), exactly(term.factor)));
+  for (const Linear::Term& term : form.terms)
+    sum = kernel::add(sum, multiply(ranges_.of(term.atom), exactly(term.factor)));
   return sum;
 }
 
@@ -182,7 +190,8 @@ Expr Builder::build(Linear form) {
     const Expr quotient = divide_index(remainder.a, by);
     const Linear whole = linear(quotient);
     if (whole.terms.size() != 1 || whole.constant != 0 || whole.terms[0].factor != 1) continue;
-    const auto found = std::find_if(form.terms.begin(), form.terms.end(), [&](const Linear::Term& t) { return t.atom == quotient; });
+    const auto found =
+        std::find_if(form.terms.begin(), form.terms.end(), [&](const Linear::Term& t) { return t.atom == quotient; });
     if (found == form.terms.end() || found->factor != Linear::wrapping_multiply(factor, by)) continue;
     form.add(quotient, -found->factor);
     form.add(atom, -factor);
@@ -197,7 +206,8 @@ Expr Builder::build(Linear form) {
     const Expr product = factor == 1 ? term.atom : make(Op::Multiply, DType::I64, term.atom, index(factor));
     sum = sum == kNone ? product : make(positive ? Op::Add : Op::Subtract, DType::I64, sum, product);
   };
-  std::stable_sort(form.terms.begin(), form.terms.end(), [](const Linear::Term& a, const Linear::Term& b) { return (a.factor > 0) > (b.factor > 0); });
+  std::stable_sort(form.terms.begin(), form.terms.end(),
+                   [](const Linear::Term& a, const Linear::Term& b) { return (a.factor > 0) > (b.factor > 0); });
   for (const Linear::Term& term : form.terms) append(term, term.factor > 0 || sum == kNone);
   if (sum == kNone) return index(form.constant);
   if (form.constant == 0) return sum;
@@ -227,7 +237,8 @@ Expr Builder::divide_index(Expr a, std::int64_t by) {
     const Node inner = node(a);
     std::int64_t first = 0;
     std::int64_t both = 0;
-    if (inner.op == Op::Divide && is_constant(inner.b, &first) && first > 0 && !__builtin_mul_overflow(first, by, &both))
+    if (inner.op == Op::Divide && is_constant(inner.b, &first) && first > 0 &&
+        !__builtin_mul_overflow(first, by, &both))
       return divide_index(inner.a, both);
   }
   return make(Op::Divide, DType::I64, a, index(by));
@@ -247,7 +258,8 @@ Expr Builder::remainder_index(Expr a, std::int64_t by) {
       Linear rest;
       form.split(unit, whole, rest);
       if (unit == by) {
-        if (range(rest).within(0, kMost) && (!whole.terms.empty() || whole.constant != 0)) return remainder_index(build(rest), by);
+        if (range(rest).within(0, kMost) && (!whole.terms.empty() || whole.constant != 0))
+          return remainder_index(build(rest), by);
       } else if (range(rest).within(0, unit - 1)) {  // (unit * whole + rest) % by = unit * (whole % (by / unit)) + rest
         rest.add(linear(remainder_index(build(whole), by / unit)), unit);
         return build(rest);
@@ -255,7 +267,8 @@ Expr Builder::remainder_index(Expr a, std::int64_t by) {
     }
     const Node inner = node(a);
     std::int64_t first = 0;
-    if (inner.op == Op::Remainder && is_constant(inner.b, &first) && first > 0 && first % by == 0) return remainder_index(inner.a, by);
+    if (inner.op == Op::Remainder && is_constant(inner.b, &first) && first > 0 && first % by == 0)
+      return remainder_index(inner.a, by);
   }
   return make(Op::Remainder, DType::I64, a, index(by));
 }
@@ -289,9 +302,15 @@ Expr Builder::simplify_integers(Op op, Expr a, Expr b) {
     const std::int64_t all = is_unsigned_integer(type) && size_of(type) < 8 ? (1LL << (size_of(type) * 8)) - 1 : -1;
     if (value == 0) {
       switch (op) {
-        case Op::Add: case Op::Subtract: case Op::Or: case Op::Xor:
-        case Op::ShiftLeft: case Op::ShiftRightLogical: case Op::ShiftRightArithmetic: return a;
-        case Op::Multiply: case Op::And: return b;
+        case Op::Add:
+        case Op::Subtract:
+        case Op::Or:
+        case Op::Xor:
+        case Op::ShiftLeft:
+        case Op::ShiftRightLogical:
+        case Op::ShiftRightArithmetic: return a;
+        case Op::Multiply:
+        case Op::And: return b;
         default: break;
       }
     }
@@ -301,8 +320,10 @@ Expr Builder::simplify_integers(Op op, Expr a, Expr b) {
     if (value == all && op == Op::Or) return b;
     // (x op c) op d is x op (c op d).
     const Node inner = node(a);
-    const bool associates = op == Op::Add || op == Op::Multiply || op == Op::And || op == Op::Or || op == Op::Xor || op == Op::Minimum || op == Op::Maximum;
-    if (associates && inner.op == op && node(inner.b).op == Op::Constant) return binary(op, inner.a, binary(op, inner.b, b));
+    const bool associates = op == Op::Add || op == Op::Multiply || op == Op::And || op == Op::Or || op == Op::Xor ||
+                            op == Op::Minimum || op == Op::Maximum;
+    if (associates && inner.op == op && node(inner.b).op == Op::Constant)
+      return binary(op, inner.a, binary(op, inner.b, b));
   }
   if (a == b) {
     if (op == Op::Subtract || op == Op::Xor) return integer(type, 0);
@@ -325,7 +346,8 @@ Expr Builder::compare_integers(Op op, Expr a, Expr b) {
   if (difference.known) {
     const auto [low, high, known] = difference;
     switch (op) {
-      case Op::Equal: case Op::NotEqual:
+      case Op::Equal:
+      case Op::NotEqual:
         if (low > 0 || high < 0) return truth(op == Op::NotEqual);
         if (low == 0 && high == 0) return truth(op == Op::Equal);
         break;

@@ -34,11 +34,13 @@ enum class Op : std::uint8_t {
   // Unary.
   Negate, Abs, Not, Sqrt, Floor, Ceil, RoundEven, PopCount, CountLeadingZeros,
   Exp, Expm1, Log, Log1p, Sin, Cos, Tan, Tanh, Atan, Erf, Cbrt,  ///< of F64 alone: libm. kernel/math.cpp expands F32.
-  Convert,  ///< to `dtype`: float to integer saturates and sends NaN to 0; anything to Bool is != 0
+  Convert,  ///< to `dtype`: float to integer saturates and sends NaN to 0; anything to Bool is != 0; integers wrap;
+            ///< from and to F16 and BF16 by way of F32
   Bitcast,  ///< to `dtype` of the same size
   // Binary. Integer arithmetic wraps. Divide and Remainder of integers truncate; by zero: -1 (all bits set) and the
   // dividend; INT_MIN by -1: INT_MIN and 0. Shifts past the width give 0 (the sign for ShiftRightArithmetic).
-  Add, Subtract, Multiply, Divide, Remainder,
+  // Bool has And, Or, Xor and Not; the Builder expresses the others by them (a sum is Or, a product And).
+  Add, Subtract, Multiply, Divide, Remainder,  ///< of floats: as C's operators and fmod
   Minimum, Maximum,  ///< NaN if either is NaN; -0 < +0
   Power, Atan2,      ///< floats: F64 by libm
   And, Or, Xor, ShiftLeft, ShiftRightLogical, ShiftRightArithmetic,
@@ -92,7 +94,7 @@ struct Statement {
   // Loop: variable `index` runs over 0 .. extent-1.
   LoopKind loop = LoopKind::Serial;
   std::vector<Statement> body;
-  // Store: argument `index`; Write: local `index`. Element `at` becomes `value` (only where `predicate` holds, if given).
+  // Store: argument `index`; Write: local `index`. Element `at` becomes `value`, only where `predicate` holds if given.
   std::int32_t index = 0;
   Expr at = kNone, value = kNone, predicate = kNone;
 };
@@ -123,7 +125,9 @@ std::string to_string(const Kernel& kernel);
 struct Range {
   std::int64_t low = 0, high = 0;
   bool known = false;
-  [[nodiscard]] bool within(std::int64_t least, std::int64_t most) const { return known && low >= least && high <= most; }
+  [[nodiscard]] bool within(std::int64_t least, std::int64_t most) const {
+    return known && low >= least && high <= most;
+  }
 };
 
 /// What the extents of the loops say of the values of integer expressions. Remembers what it computed; nodes may be

@@ -71,12 +71,12 @@ Value polynomial(Value x, std::initializer_list<double> c) {
 
 // --- Exponentials. x = n ln 2 + r with |r| <= ln(2) / 2, e^x = 2^n (1 + r + r^2 Q(r)).
 
-constexpr double kLog2High = 0.6931471824645996;       // ln 2 in F32,
+constexpr double kLog2High = 0.6931471824645996;      // ln 2 in F32,
 constexpr double kLog2Low = -1.9046542121259336e-09;  // and what it lacks
 constexpr double kRound = 12582912;  // 1.5 * 2^23: adding it leaves the nearest integer in the low bits of the sum
 
 struct Reduced {
-  Value n;      ///< F32
+  Value n;        ///< F32
   Value shifted;  ///< n << 23, I32
   Value r;
 };
@@ -93,16 +93,19 @@ Value power_of_two(Value shifted) { return (shifted + shifted.integer(0x3f800000
 Value exp_bounded(Value x) {
   const Reduced reduced = reduce_exponent(at_least(x, -104));
   const Value r = reduced.r;
-  const Value p = polynomial(r, {1, 1, 0.5, 0.1666652113199234, 0.041666388511657715, 0.00836868118494749, 0.0013941875658929348});
+  const Value p =
+      polynomial(r, {1, 1, 0.5, 0.1666652113199234, 0.041666388511657715, 0.00836868118494749, 0.0013941875658929348});
   // 2^n in two factors: n reaches -150 and 128.
-  const Value half = apply(Op::ShiftRightArithmetic, reduced.shifted, reduced.shifted.integer(1)) & reduced.shifted.integer(-0x800000);
+  const Value half =
+      apply(Op::ShiftRightArithmetic, reduced.shifted, reduced.shifted.integer(1)) & reduced.shifted.integer(-0x800000);
   return p * power_of_two(reduced.shifted - half) * power_of_two(half);
 }
 
 Value exp(Value x) { return exp_bounded(at_most(x, 89)); }
 
 Value expm1_polynomial(Value r) {
-  const Value q = polynomial(r, {0.5, 0.1666654497385025, 0.04166640341281891, 0.008366399444639683, 0.001394064398482442});
+  const Value q =
+      polynomial(r, {0.5, 0.1666654497385025, 0.04166640341281891, 0.008366399444639683, 0.001394064398482442});
   return fma(r * r, q, r);
 }
 
@@ -133,8 +136,9 @@ constexpr std::int64_t kTwoThirds = 0x3f2aaaab;
 constexpr std::int64_t kExponentMask = -0x800000;
 
 Value log_sum(Value n, Value f) {
-  const Value q = polynomial(f, {-0.5, 0.33333224058151245, -0.24999688565731049, 0.20010033249855042, -0.16685470938682556, 0.14011076092720032,
-                                 -0.12115083634853363, 0.13961747288703918, -0.1319175809621811});
+  const Value q =
+      polynomial(f, {-0.5, 0.33333224058151245, -0.24999688565731049, 0.20010033249855042, -0.16685470938682556,
+                     0.14011076092720032, -0.12115083634853363, 0.13961747288703918, -0.1319175809621811});
   return fma(n, kLog2High, fma(n, kLog2Low, fma(f * f, q, f)));
 }
 
@@ -180,7 +184,7 @@ Value cbrt(Value x) {
 struct Quadrant {
   Value r;    ///< F32,
   Value low;  ///< and what it lacks
-  Value q;  ///< I32, modulo 4
+  Value q;    ///< I32, modulo 4
 };
 
 Quadrant reduce_angle(Value x) {
@@ -198,10 +202,13 @@ Quadrant reduce_angle(Value x) {
   const Value exponent = apply(Op::ShiftRightLogical, bits, bits.integer(23)).to(DType::U64);
   const Value start = exponent - exponent.integer(152);  // bits of 2/pi to skip, at least 3
   const Value second = apply(Op::GreaterEqual, exponent, exponent.integer(152 + 64));
-  const Value first_word = select(second, m.integer(static_cast<std::int64_t>(0xfc2757d1f534ddc0)), m.integer(static_cast<std::int64_t>(0xa2f9836e4e441529)));
-  const Value next_word = select(second, m.integer(static_cast<std::int64_t>(0xdb6295993c439041)), m.integer(static_cast<std::int64_t>(0xfc2757d1f534ddc0)));
+  const Value first_word = select(second, m.integer(static_cast<std::int64_t>(0xfc2757d1f534ddc0)),
+                                  m.integer(static_cast<std::int64_t>(0xa2f9836e4e441529)));
+  const Value next_word = select(second, m.integer(static_cast<std::int64_t>(0xdb6295993c439041)),
+                                 m.integer(static_cast<std::int64_t>(0xfc2757d1f534ddc0)));
   const Value offset = start & start.integer(63);
-  const Value window = apply(Op::ShiftLeft, first_word, offset) | apply(Op::ShiftRightLogical, next_word, offset.integer(64) - offset);
+  const Value window =
+      apply(Op::ShiftLeft, first_word, offset) | apply(Op::ShiftRightLogical, next_word, offset.integer(64) - offset);
   const Value product = m * window;
   const Value turns = apply(Op::ShiftRightLogical, product + product.integer(1LL << 61), product.integer(62));
   const Value fraction = (product - (turns << 62)).bits(DType::I64).to(DType::F64) * (1.5707963267948966 * 0x1p-62);
@@ -216,7 +223,10 @@ Quadrant reduce_angle(Value x) {
 
 Value sine_polynomial(const Quadrant& a) {
   const Value z = a.r * a.r;
-  return a.r + fma(a.r * z, polynomial(z, {-0.1666666716337204, 0.008333380334079266, -0.00019853505364153534, 2.837395186361391e-06}), a.low);
+  return a.r +
+         fma(a.r * z,
+             polynomial(z, {-0.1666666716337204, 0.008333380334079266, -0.00019853505364153534, 2.837395186361391e-06}),
+             a.low);
 }
 
 Value cosine_polynomial(const Quadrant& a) {
@@ -224,7 +234,8 @@ Value cosine_polynomial(const Quadrant& a) {
   const Value half = z * 0.5;
   const Value high = half.constant(1) - half;
   const Value lost = half.constant(1) - high - half;  // by the rounding of `high`
-  return high + fma(z * z, polynomial(z, {0.04166664555668831, -0.00138873013202101, 2.443066841806285e-05}), fma(a.r, -a.low, lost));
+  return high + fma(z * z, polynomial(z, {0.04166664555668831, -0.00138873013202101, 2.443066841806285e-05}),
+                    fma(a.r, -a.low, lost));
 }
 
 Value bit(Value q, std::int64_t which) { return apply(Op::NotEqual, q & q.integer(which), q.integer(0)); }
@@ -259,8 +270,9 @@ Value atan2(Value y, Value x) {
   // 0 / 0 counts as 0 and infinity / infinity as 1.
   const Value ratio = select(equal(high, 0), low, select(equal(low, kInfinity), low.constant(1), low / high));
   const Value z = ratio * ratio;
-  const Value tail = polynomial(z, {-0.333333283662796, 0.199997216463089, -0.14280469715595245, 0.11062277853488922, -0.0882595032453537,
-                                    0.06774845719337463, -0.045151565223932266, 0.02292798087000847, -0.0074989148415625095, 0.0011496947845444083});
+  const Value tail = polynomial(z, {-0.333333283662796, 0.199997216463089, -0.14280469715595245, 0.11062277853488922,
+                                    -0.0882595032453537, 0.06774845719337463, -0.045151565223932266,
+                                    0.02292798087000847, -0.0074989148415625095, 0.0011496947845444083});
   Value angle = fma(ratio * z, tail, ratio);
   // pi/2 and pi in two parts each.
   angle = select(steep, angle.constant(1.57079637050628662109) - (angle + 4.37113900018624283e-8), angle);
@@ -272,12 +284,16 @@ Value atan2(Value y, Value x) {
 
 Value erf(Value x) {
   const Value z = x * x;
-  const Value near = fma(x, polynomial(z, {0.12837916612625122, -0.37612631916999817, 0.11283686757087708, -0.02685927040874958, 0.005201041232794523,
-                                           -0.0008144217426888645, 8.378639904549345e-05}), x);
+  const Value near =
+      fma(x,
+          polynomial(z, {0.12837916612625122, -0.37612631916999817, 0.11283686757087708, -0.02685927040874958,
+                         0.005201041232794523, -0.0008144217426888645, 8.378639904549345e-05}),
+          x);
   // -log(1 - erf x) is smooth.
   const Value t = at_most(abs(x), 4);
-  const Value g = polynomial(t, {-0.00017587505863048136, 1.1295207738876343, 0.6333348751068115, 0.1082935482263565, -0.025128254666924477,
-                                 0.004174455069005489, -0.0004351692914497107, 2.115659481205512e-05});
+  const Value g =
+      polynomial(t, {-0.00017587505863048136, 1.1295207738876343, 0.6333348751068115, 0.1082935482263565,
+                     -0.025128254666924477, 0.004174455069005489, -0.0004351692914497107, 2.115659481205512e-05});
   const Value far = with_sign(x.constant(1) - exp_bounded(-g), x);
   return select(abs(x) < 0.92, near, far);
 }
@@ -290,7 +306,8 @@ Value power(Value x, Value y) {
   const Value m = (bits - exponent).bits(DType::F64);
   const Value s = (m - 1) / (m + 1);
   const Value z = s * s;
-  const Value tail = polynomial(z, {0.33333333355434486, 0.19999992236984335, 0.14286598276034446, 0.11067357747648288, 0.10063504427703031});
+  const Value tail = polynomial(
+      z, {0.33333333355434486, 0.19999992236984335, 0.14286598276034446, 0.11067357747648288, 0.10063504427703031});
   const Value atanh = fma(s * z, tail, s);
   const Value n = apply(Op::ShiftRightArithmetic, exponent, exponent.integer(52)).to(DType::F64);
   const Value finite_log = fma(atanh, 2.8853900817779268, n);
@@ -300,8 +317,11 @@ Value power(Value x, Value y) {
   constexpr double kRound64 = 0x1.8p52;
   const Value sum = p + kRound64;
   const Value f = p - (sum - kRound64);
-  const Value scale = ((sum.bits(DType::I64) << 52) + sum.bits(DType::I64).integer(0x3ff0000000000000)).bits(DType::F64);
-  const Value magnitude = (polynomial(f, {1, 0.6931472063191496, 0.24022651333224168, 0.055503276761262564, 0.009618005309491078, 0.0013400309820704793, 0.0001547592747012849}) * scale)
+  const Value scale =
+      ((sum.bits(DType::I64) << 52) + sum.bits(DType::I64).integer(0x3ff0000000000000)).bits(DType::F64);
+  const Value magnitude = (polynomial(f, {1, 0.6931472063191496, 0.24022651333224168, 0.055503276761262564,
+                                          0.009618005309491078, 0.0013400309820704793, 0.0001547592747012849}) *
+                           scale)
                               .to(DType::F32);
 
   const Value half = y * 0.5;
@@ -345,7 +365,8 @@ Expr call(Builder& builder, Function function, Expr a, Expr b) {
   const DType type = builder.dtype(a);
   const bool binary = function == Function::Power || function == Function::Atan2;
   if (!is_float(type)) throw Error("kernel IR: elementary functions take floats, not " + std::string(name(type)));
-  if (binary != (b != kNone) || (binary && builder.dtype(b) != type)) throw Error("kernel IR: a function of " + std::string(binary ? "two operands of one type" : "one operand"));
+  if (binary != (b != kNone) || (binary && builder.dtype(b) != type))
+    throw Error("kernel IR: a function of " + std::string(binary ? "two operands of one type" : "one operand"));
   if (type == DType::F64) return call_f64(builder, function, a, b);
   if (type != DType::F32) {
     const Expr wide = binary ? builder.convert(DType::F32, b) : kNone;

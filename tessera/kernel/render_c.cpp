@@ -25,7 +25,8 @@ std::string c_type(DType d) {
     case DType::Bool: return "_Bool";
     case DType::F32: return "float";
     case DType::F64: return "double";
-    case DType::F16: case DType::BF16: return "uint16_t";
+    case DType::F16:
+    case DType::BF16: return "uint16_t";
     default: return fmt::format("{}int{}_t", is_unsigned_integer(d) ? "u" : "", bits_of(d));
   }
 }
@@ -46,7 +47,9 @@ std::string float_literal(DType d, double value) {
 }
 
 std::string integer_literal(DType d, std::int64_t value) {
-  if (d == DType::U64) return fmt::format("{}u{}", static_cast<std::uint64_t>(value), static_cast<std::uint64_t>(value) >> 32 != 0 ? "ll" : "");
+  if (d == DType::U64)
+    return fmt::format("{}u{}", static_cast<std::uint64_t>(value),
+                       static_cast<std::uint64_t>(value) >> 32 != 0 ? "ll" : "");
   if (d == DType::U32) return fmt::format("{}u", value);
   if (value == std::numeric_limits<std::int64_t>::min()) return "(-9223372036854775807ll - 1)";
   if (value == std::numeric_limits<std::int32_t>::min()) return "(-2147483647 - 1)";
@@ -56,7 +59,8 @@ std::string integer_literal(DType d, std::int64_t value) {
 
 class Renderer {
  public:
-  explicit Renderer(const Kernel& kernel) : k_(kernel), ranges_(kernel), impure_(impure_nodes(kernel)), names_(kernel.nodes.size()) {}
+  explicit Renderer(const Kernel& kernel)
+      : k_(kernel), ranges_(kernel), impure_(impure_nodes(kernel)), names_(kernel.nodes.size()) {}
 
   std::string run() {
     for (const Argument& a : k_.arguments) arguments_.push_back(unique(a.name));
@@ -69,7 +73,8 @@ class Renderer {
     }
     if (!k_.body.empty() && k_.body[0].kind == Statement::Kind::Loop && k_.body[0].loop == LoopKind::Parallel) {
       const std::string& v = variables_[at(k_.body[0].index)];
-      line(fmt::format("for (int64_t {0} = begin; {0} < end; ++{0}) {{  // parallel, {1}", v, k_.variables[at(k_.body[0].index)].extent));
+      line(fmt::format("for (int64_t {0} = begin; {0} < end; ++{0}) {{  // parallel, {1}", v,
+                       k_.variables[at(k_.body[0].index)].extent));
       indent_ += "  ";
       declare_locals();
       block(k_.body[0].body);
@@ -92,7 +97,8 @@ class Renderer {
     }
     out += "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n\n";
     for (const auto& [name, text] : helpers_) out += text + "\n";
-    return out + (helpers_.empty() ? "" : "\n") + "void " + k_.name + "(void* const* arguments, int64_t begin, int64_t end) {\n" + body_ + "}\n";
+    return out + (helpers_.empty() ? "" : "\n") + "void " + k_.name +
+           "(void* const* arguments, int64_t begin, int64_t end) {\n" + body_ + "}\n";
   }
 
  private:
@@ -121,7 +127,8 @@ class Renderer {
   void declare_locals() {
     for (std::size_t i = 0; i < k_.locals.size(); ++i) {
       const Local& l = k_.locals[i];
-      line(l.count == 1 ? fmt::format("{} {};", c_type(l.dtype), locals_[i]) : fmt::format("{} {}[{}];", c_type(l.dtype), locals_[i], l.count));
+      line(l.count == 1 ? fmt::format("{} {};", c_type(l.dtype), locals_[i])
+                        : fmt::format("{} {}[{}];", c_type(l.dtype), locals_[i], l.count));
     }
   }
 
@@ -136,7 +143,8 @@ class Renderer {
     for (const Statement& s : body) {
       if (s.kind == Statement::Kind::Loop) {
         const std::string& v = variables_[at(s.index)];
-        line(fmt::format("for (int64_t {0} = 0; {0} < {1}; ++{0}) {{{2}", v, k_.variables[at(s.index)].extent, s.loop == LoopKind::Vector ? "  // vector" : ""));
+        line(fmt::format("for (int64_t {0} = 0; {0} < {1}; ++{0}) {{{2}", v, k_.variables[at(s.index)].extent,
+                         s.loop == LoopKind::Vector ? "  // vector" : ""));
         indent_ += "  ";
         const std::int32_t outer = vector_;
         if (s.loop == LoopKind::Vector) vector_ = s.index;
@@ -202,8 +210,12 @@ class Renderer {
     return text.substr(1, text.size() - 2);
   }
 
-  std::string element(const std::string& buffer, Expr index) { return fmt::format("{}[{}]", buffer, strip(text(index))); }
-  std::string local(std::int32_t l, Expr index) { return k_.locals[at(l)].count == 1 ? locals_[at(l)] : element(locals_[at(l)], index); }
+  std::string element(const std::string& buffer, Expr index) {
+    return fmt::format("{}[{}]", buffer, strip(text(index)));
+  }
+  std::string local(std::int32_t l, Expr index) {
+    return k_.locals[at(l)].count == 1 ? locals_[at(l)] : element(locals_[at(l)], index);
+  }
 
   // --- Expressions. Every text can stand as an operand.
 
@@ -222,28 +234,40 @@ class Renderer {
         std::string value = element(arguments_[at(n.index)], n.a);
         if (d == DType::Bool) value = fmt::format("({} != 0)", value);
         if (n.b == kNone) return value;
-        return fmt::format("({} ? {} : {})", text(n.b), value, d == DType::F32 ? "0.0f" : d == DType::F64 ? "0.0" : "0");
+        return fmt::format("({} ? {} : {})", text(n.b), value,
+                           d == DType::F32   ? "0.0f"
+                           : d == DType::F64 ? "0.0"
+                                             : "0");
       }
       case Op::Read: return local(n.index, n.a);
       case Op::Select: return fmt::format("({} ? {} : {})", text(n.a), text(n.b), text(n.c));
-      case Op::Fma: return fmt::format("{}({}, {}, {})", d == DType::F32 ? "fmaf" : "fma", strip(text(n.a)), strip(text(n.b)), strip(text(n.c)));
+      case Op::Fma:
+        return fmt::format("{}({}, {}, {})", d == DType::F32 ? "fmaf" : "fma", strip(text(n.a)), strip(text(n.b)),
+                           strip(text(n.c)));
       case Op::Convert: return convert(d, k_.nodes[at(n.a)].dtype, text(n.a));
       case Op::Bitcast: return bitcast(d, k_.nodes[at(n.a)].dtype, text(n.a));
       default: break;
     }
     if (n.op < Op::Add) return unary(n, text(n.a));
-    return is_float(k_.nodes[at(n.a)].dtype) ? float_binary(n, text(n.a), text(n.b)) : integer_binary(e, n, text(n.a), text(n.b));
+    return is_float(k_.nodes[at(n.a)].dtype) ? float_binary(n, text(n.a), text(n.b))
+                                             : integer_binary(e, n, text(n.a), text(n.b));
   }
 
-  static std::string function(const char* name, DType d, const std::string& a) { return fmt::format("{}{}({})", name, d == DType::F32 ? "f" : "", strip(a)); }
+  static std::string function(const char* name, DType d, const std::string& a) {
+    return fmt::format("{}{}({})", name, d == DType::F32 ? "f" : "", strip(a));
+  }
 
   std::string unary(const Node& n, const std::string& a) {
     const DType d = n.dtype;
     switch (n.op) {
-      case Op::Negate: return is_float(d) ? fmt::format("(-{})", a) : fmt::format("({})(0u - ({}){})", c_type(d), wrapping_type(d), a);
+      case Op::Negate:
+        return is_float(d) ? fmt::format("(-{})", a) : fmt::format("({})(0u - ({}){})", c_type(d), wrapping_type(d), a);
       case Op::Abs:
         if (is_float(d)) return function("fabs", d, a);
-        return call("abs_" + short_name(d), fmt::format("{0} abs_{1}({0} a) {{ return a < 0 ? ({0})(0u - ({2})a) : a; }}", c_type(d), short_name(d), wrapping_type(d)), a);
+        return call("abs_" + short_name(d),
+                    fmt::format("{0} abs_{1}({0} a) {{ return a < 0 ? ({0})(0u - ({2})a) : a; }}", c_type(d),
+                                short_name(d), wrapping_type(d)),
+                    a);
       case Op::Not: return d == DType::Bool ? "(!" + a + ")" : fmt::format("({})(~{})", c_type(d), a);
       case Op::Sqrt: return function("sqrt", d, a);
       case Op::Floor: return function("floor", d, a);
@@ -252,13 +276,16 @@ class Renderer {
       case Op::PopCount: return fmt::format("({})__builtin_popcountll(({}){})", c_type(d), unsigned_type(d), a);
       case Op::CountLeadingZeros:
         return call("clz_" + short_name(d),
-                    fmt::format("{0} clz_{1}({2} a) {{ return ({0})(a == 0 ? {3} : __builtin_clzll(a) - {4}); }}", c_type(d), short_name(d), unsigned_type(d), bits_of(d), 64 - bits_of(d)),
+                    fmt::format("{0} clz_{1}({2} a) {{ return ({0})(a == 0 ? {3} : __builtin_clzll(a) - {4}); }}",
+                                c_type(d), short_name(d), unsigned_type(d), bits_of(d), 64 - bits_of(d)),
                     fmt::format("({}){}", unsigned_type(d), a));
       default: return function(std::string(name(n.op)).c_str(), d, a);  // libm has the names of the operations
     }
   }
 
-  std::string call(const std::string& name, const std::string& definition, const std::string& a) { return helper(name, definition) + "(" + strip(a) + ")"; }
+  std::string call(const std::string& name, const std::string& definition, const std::string& a) {
+    return helper(name, definition) + "(" + strip(a) + ")";
+  }
   std::string call(const std::string& name, const std::string& definition, const std::string& a, const std::string& b) {
     return helper(name, definition) + "(" + strip(a) + ", " + strip(b) + ")";
   }
@@ -269,12 +296,14 @@ class Renderer {
       case Op::Remainder: return fmt::format("{}({}, {})", d == DType::F32 ? "fmodf" : "fmod", strip(a), strip(b));
       case Op::Power: return fmt::format("pow({}, {})", strip(a), strip(b));
       case Op::Atan2: return fmt::format("atan2({}, {})", strip(a), strip(b));
-      case Op::Minimum: case Op::Maximum: {
+      case Op::Minimum:
+      case Op::Maximum: {
         const bool is_minimum = n.op == Op::Minimum;
         const std::string name = fmt::format("{}_{}", is_minimum ? "minimum" : "maximum", short_name(d));
         return call(name,
-                    fmt::format("{0} {1}({0} a, {0} b) {{\n  if (a != a || b != b) return NAN;\n  if (a == b) return signbit(a) ? {2};\n  return a {3} b ? a : b;\n}}", c_type(d), name,
-                                is_minimum ? "a : b" : "b : a", is_minimum ? "<" : ">"),
+                    fmt::format("{0} {1}({0} a, {0} b) {{\n  if (a != a || b != b) return NAN;\n  if (a == b) return "
+                                "signbit(a) ? {2};\n  return a {3} b ? a : b;\n}}",
+                                c_type(d), name, is_minimum ? "a : b" : "b : a", is_minimum ? "<" : ">"),
                     a, b);
       }
       default: return infix(n.op, a, b);
@@ -283,8 +312,9 @@ class Renderer {
 
   static std::string infix(Op op, const std::string& a, const std::string& b) {
     static const std::map<Op, const char*> kSymbols = {
-        {Op::Add, "+"}, {Op::Subtract, "-"}, {Op::Multiply, "*"}, {Op::Divide, "/"}, {Op::Remainder, "%"}, {Op::And, "&"}, {Op::Or, "|"}, {Op::Xor, "^"},
-        {Op::Equal, "=="}, {Op::NotEqual, "!="}, {Op::Less, "<"}, {Op::LessEqual, "<="}, {Op::Greater, ">"}, {Op::GreaterEqual, ">="}};
+        {Op::Add, "+"},  {Op::Subtract, "-"},   {Op::Multiply, "*"}, {Op::Divide, "/"},       {Op::Remainder, "%"},
+        {Op::And, "&"},  {Op::Or, "|"},         {Op::Xor, "^"},      {Op::Equal, "=="},       {Op::NotEqual, "!="},
+        {Op::Less, "<"}, {Op::LessEqual, "<="}, {Op::Greater, ">"},  {Op::GreaterEqual, ">="}};
     return fmt::format("({} {} {})", a, kSymbols.at(op), b);
   }
 
@@ -294,28 +324,43 @@ class Renderer {
     const std::string suffix = short_name(d);
     const std::string wide = wrapping_type(d);
     switch (n.op) {
-      case Op::And: case Op::Or:
+      case Op::And:
+      case Op::Or:
         if (d == DType::Bool) return fmt::format("({} {} {})", a, n.op == Op::And ? "&&" : "||", b);
         return infix(n.op, a, b);
-      case Op::Add: case Op::Subtract: case Op::Multiply: {
+      case Op::Add:
+      case Op::Subtract:
+      case Op::Multiply: {
         if (d == DType::I64 && ranges_.of(e).known) return infix(n.op, a, b);  // an index: cannot overflow
         const char symbol = n.op == Op::Add ? '+' : n.op == Op::Subtract ? '-' : '*';
         return fmt::format("({0})(({1}){2} {3} ({1}){4})", type, wide, a, symbol, b);
       }
-      case Op::Divide: case Op::Remainder: {
+      case Op::Divide:
+      case Op::Remainder: {
         const bool divide = n.op == Op::Divide;
         if (ranges_.of(n.b).within(1, std::numeric_limits<std::int64_t>::max())) return infix(n.op, a, b);
         const std::string name = (divide ? "divide_" : "remainder_") + suffix;
         const std::string by_zero = divide ? fmt::format("({})-1", type) : "a";
         std::string by_minus_one;
-        if (is_signed_integer(d)) by_minus_one = fmt::format("\n  if (b == -1) return {};", divide ? fmt::format("({})(0u - ({})a)", type, wide) : "0");
-        return call(name, fmt::format("{0} {1}({0} a, {0} b) {{\n  if (b == 0) return {2};{3}\n  return ({0})(a {4} b);\n}}", type, name, by_zero, by_minus_one, divide ? '/' : '%'), a, b);
+        if (is_signed_integer(d))
+          by_minus_one =
+              fmt::format("\n  if (b == -1) return {};", divide ? fmt::format("({})(0u - ({})a)", type, wide) : "0");
+        return call(name,
+                    fmt::format("{0} {1}({0} a, {0} b) {{\n  if (b == 0) return {2};{3}\n  return ({0})(a {4} b);\n}}",
+                                type, name, by_zero, by_minus_one, divide ? '/' : '%'),
+                    a, b);
       }
-      case Op::Minimum: case Op::Maximum: {
+      case Op::Minimum:
+      case Op::Maximum: {
         const std::string name = (n.op == Op::Minimum ? "minimum_" : "maximum_") + suffix;
-        return call(name, fmt::format("{0} {1}({0} a, {0} b) {{ return a {2} b ? a : b; }}", type, name, n.op == Op::Minimum ? '<' : '>'), a, b);
+        return call(name,
+                    fmt::format("{0} {1}({0} a, {0} b) {{ return a {2} b ? a : b; }}", type, name,
+                                n.op == Op::Minimum ? '<' : '>'),
+                    a, b);
       }
-      case Op::ShiftLeft: case Op::ShiftRightLogical: case Op::ShiftRightArithmetic: return shift(n, d, a, b);
+      case Op::ShiftLeft:
+      case Op::ShiftRightLogical:
+      case Op::ShiftRightArithmetic: return shift(n, d, a, b);
       default: return infix(n.op, a, b);
     }
   }
@@ -331,37 +376,43 @@ class Renderer {
       }
     };
     const Node& amount = k_.nodes[at(n.b)];
-    if (amount.op == Op::Constant && amount.integer >= 0 && amount.integer < bits) return shifted(a, std::to_string(amount.integer));
+    if (amount.op == Op::Constant && amount.integer >= 0 && amount.integer < bits)
+      return shifted(a, std::to_string(amount.integer));
     const std::string name = fmt::format("{}_{}", kernel::name(n.op), short_name(d));
     const std::string past = n.op == Op::ShiftRightArithmetic ? shifted("a", std::to_string(bits - 1)) : "0";
-    return call(name, fmt::format("{0} {1}({0} a, {0} b) {{ return ({2})b >= {3} ? {4} : {5}; }}", type, name, unsigned_type(d), bits, past, shifted("a", "b")), a, b);
+    return call(name,
+                fmt::format("{0} {1}({0} a, {0} b) {{ return ({2})b >= {3} ? {4} : {5}; }}", type, name,
+                            unsigned_type(d), bits, past, shifted("a", "b")),
+                a, b);
   }
 
   std::string convert(DType to, DType from, const std::string& a) {
     if (is_half(from)) return to == DType::F32 ? widen_half(from, a) : convert(to, DType::F32, widen_half(from, a));
     if (is_half(to)) {
       const std::string narrow = from == DType::F32 ? a : convert(DType::F32, from, a);
-      return call(to == DType::F16 ? "f32_to_f16" : "f32_to_bf16",
-                  to == DType::F16 ? "uint16_t f32_to_f16(float a) {\n"
-                                     "  uint32_t word;\n"
-                                     "  memcpy(&word, &a, 4);\n"
-                                     "  const uint32_t sign = (word >> 16) & 0x8000u, magnitude = word & 0x7fffffffu;\n"
-                                     "  if (magnitude > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | ((magnitude >> 13) & 0x1ffu));\n"
-                                     "  if (magnitude >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u);\n"
-                                     "  if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 aligns and rounds the bits\n"
-                                     "    const float aligned = fabsf(a) + 0.5f;\n"
-                                     "    memcpy(&word, &aligned, 4);\n"
-                                     "    return (uint16_t)(sign | (word - 0x3f000000u));\n"
-                                     "  }\n"
-                                     "  return (uint16_t)(sign | ((magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13));\n"
-                                     "}"
-                                   : "uint16_t f32_to_bf16(float a) {\n"
-                                     "  uint32_t word;\n"
-                                     "  memcpy(&word, &a, 4);\n"
-                                     "  if ((word & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((word >> 16) | 0x40u);\n"
-                                     "  return (uint16_t)((word + 0x7fffu + ((word >> 16) & 1u)) >> 16);\n"
-                                     "}",
-                  narrow);
+      return call(
+          to == DType::F16 ? "f32_to_f16" : "f32_to_bf16",
+          to == DType::F16
+              ? "uint16_t f32_to_f16(float a) {\n"
+                "  uint32_t word;\n"
+                "  memcpy(&word, &a, 4);\n"
+                "  const uint32_t sign = (word >> 16) & 0x8000u, magnitude = word & 0x7fffffffu;\n"
+                "  if (magnitude > 0x7f800000u) return (uint16_t)(sign | 0x7e00u | ((magnitude >> 13) & 0x1ffu));\n"
+                "  if (magnitude >= 0x477ff000u) return (uint16_t)(sign | 0x7c00u);\n"
+                "  if (magnitude < 0x38800000u) {  // subnormal: adding 0.5 aligns and rounds the bits\n"
+                "    const float aligned = fabsf(a) + 0.5f;\n"
+                "    memcpy(&word, &aligned, 4);\n"
+                "    return (uint16_t)(sign | (word - 0x3f000000u));\n"
+                "  }\n"
+                "  return (uint16_t)(sign | ((magnitude + 0xfffu + ((magnitude >> 13) & 1u) - 0x38000000u) >> 13));\n"
+                "}"
+              : "uint16_t f32_to_bf16(float a) {\n"
+                "  uint32_t word;\n"
+                "  memcpy(&word, &a, 4);\n"
+                "  if ((word & 0x7fffffffu) > 0x7f800000u) return (uint16_t)((word >> 16) | 0x40u);\n"
+                "  return (uint16_t)((word + 0x7fffu + ((word >> 16) & 1u)) >> 16);\n"
+                "}",
+          narrow);
     }
     if (to == DType::Bool) return fmt::format("({} != 0)", a);
     if (!is_float(from) || is_float(to)) return fmt::format("({}){}", c_type(to), a);
@@ -372,14 +423,19 @@ class Renderer {
     const std::string most = fmt::format("{}INT{}_MAX", is_signed ? "" : "U", bits);
     const std::string bound = float_literal(from, std::ldexp(1.0, is_signed ? bits - 1 : bits));
     return call(name,
-                fmt::format("{0} {1}({2} a) {{\n  if (a != a) return 0;\n  if (a >= {3}) return {4};\n  return a <= {5} ? {6} : ({0})a;\n}}", c_type(to), name, c_type(from), bound, most,
+                fmt::format("{0} {1}({2} a) {{\n  if (a != a) return 0;\n  if (a >= {3}) return {4};\n  return a <= "
+                            "{5} ? {6} : ({0})a;\n}}",
+                            c_type(to), name, c_type(from), bound, most,
                             is_signed ? "-" + bound : float_literal(from, 0), least),
                 a);
   }
 
   std::string widen_half(DType from, const std::string& a) {
     if (from == DType::BF16)
-      return call("bf16_to_f32", "float bf16_to_f32(uint16_t a) {\n  const uint32_t word = (uint32_t)a << 16;\n  float value;\n  memcpy(&value, &word, 4);\n  return value;\n}", a);
+      return call("bf16_to_f32",
+                  "float bf16_to_f32(uint16_t a) {\n  const uint32_t word = (uint32_t)a << 16;\n  float value;\n  "
+                  "memcpy(&value, &word, 4);\n  return value;\n}",
+                  a);
     return call("f16_to_f32",
                 "float f16_to_f32(uint16_t a) {\n"
                 "  const uint32_t sign = (a & 0x8000u) << 16, exponent = (a >> 10) & 0x1fu, mantissa = a & 0x3ffu;\n"
@@ -397,7 +453,10 @@ class Renderer {
     const bool both_integers = (!is_float(to) || is_half(to)) && (!is_float(from) || is_half(from));
     if (both_integers) return fmt::format("({}){}", c_type(to), a);
     const std::string name = fmt::format("{}_bits_{}", short_name(from), short_name(to));
-    return call(name, fmt::format("{0} {1}({2} a) {{\n  {0} value;\n  memcpy(&value, &a, {3});\n  return value;\n}}", c_type(to), name, c_type(from), size_of(to)), a);
+    return call(name,
+                fmt::format("{0} {1}({2} a) {{\n  {0} value;\n  memcpy(&value, &a, {3});\n  return value;\n}}",
+                            c_type(to), name, c_type(from), size_of(to)),
+                a);
   }
 
   const Kernel& k_;
@@ -405,10 +464,13 @@ class Renderer {
   std::vector<bool> impure_;
   std::vector<std::string> names_;  // of values that the open blocks hold
   std::vector<std::string> arguments_, locals_, variables_;
-  std::set<std::string> taken_ = {"arguments", "begin", "end", "auto", "break", "case", "char", "const", "continue", "default", "do", "double", "else", "enum",
-                                  "extern", "float", "for", "goto", "if", "inline", "int", "long", "register", "restrict", "return", "short", "signed", "sizeof", "static",
-                                  "struct", "switch", "typedef", "union", "unsigned", "void", "volatile", "while", "exp", "expm1", "log", "log1p", "sin", "cos",
-                                  "tan", "tanh", "atan", "erf", "cbrt", "pow", "atan2", "sqrt", "floor", "ceil", "rint", "fma", "fmod", "fabs", "signbit", "memcpy"};
+  std::set<std::string> taken_ = {
+      "arguments", "begin",   "end",      "auto",     "break",  "case",     "char",   "const",   "continue", "default",
+      "do",        "double",  "else",     "enum",     "extern", "float",    "for",    "goto",    "if",       "inline",
+      "int",       "long",    "register", "restrict", "return", "short",    "signed", "sizeof",  "static",   "struct",
+      "switch",    "typedef", "union",    "unsigned", "void",   "volatile", "while",  "exp",     "expm1",    "log",
+      "log1p",     "sin",     "cos",      "tan",      "tanh",   "atan",     "erf",    "cbrt",    "pow",      "atan2",
+      "sqrt",      "floor",   "ceil",     "rint",     "fma",    "fmod",     "fabs",   "signbit", "memcpy"};
   std::map<std::string, std::string> helpers_;
   std::string body_;
   std::string indent_ = "  ";

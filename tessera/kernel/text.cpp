@@ -10,14 +10,56 @@
 namespace tessera::kernel {
 namespace {
 
-constexpr std::array<std::string_view, 50> kNames = {
-    "constant", "variable", "lane", "load", "read",
-    "negate", "abs", "not", "sqrt", "floor", "ceil", "round_even", "popcount", "count_leading_zeros",
-    "exp", "expm1", "log", "log1p", "sin", "cos", "tan", "tanh", "atan", "erf", "cbrt",
-    "convert", "bitcast",
-    "add", "subtract", "multiply", "divide", "remainder", "minimum", "maximum", "power", "atan2",
-    "and", "or", "xor", "shift_left", "shift_right_logical", "shift_right_arithmetic",
-    "equal", "not_equal", "less", "less_equal", "greater", "greater_equal", "select", "fma"};
+constexpr std::array<std::string_view, 50> kNames = {"constant",
+                                                     "variable",
+                                                     "lane",
+                                                     "load",
+                                                     "read",
+                                                     "negate",
+                                                     "abs",
+                                                     "not",
+                                                     "sqrt",
+                                                     "floor",
+                                                     "ceil",
+                                                     "round_even",
+                                                     "popcount",
+                                                     "count_leading_zeros",
+                                                     "exp",
+                                                     "expm1",
+                                                     "log",
+                                                     "log1p",
+                                                     "sin",
+                                                     "cos",
+                                                     "tan",
+                                                     "tanh",
+                                                     "atan",
+                                                     "erf",
+                                                     "cbrt",
+                                                     "convert",
+                                                     "bitcast",
+                                                     "add",
+                                                     "subtract",
+                                                     "multiply",
+                                                     "divide",
+                                                     "remainder",
+                                                     "minimum",
+                                                     "maximum",
+                                                     "power",
+                                                     "atan2",
+                                                     "and",
+                                                     "or",
+                                                     "xor",
+                                                     "shift_left",
+                                                     "shift_right_logical",
+                                                     "shift_right_arithmetic",
+                                                     "equal",
+                                                     "not_equal",
+                                                     "less",
+                                                     "less_equal",
+                                                     "greater",
+                                                     "greater_equal",
+                                                     "select",
+                                                     "fma"};
 static_assert(kNames.size() == static_cast<std::size_t>(Op::Fma) + 1);
 
 std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
@@ -51,13 +93,15 @@ void append_key(std::string& out, const Live& live, const std::vector<Statement>
       append_key(out, live, s.body);
       out += '}';
     } else {
-      fmt::format_to(std::back_inserter(out), "{}{},{},{},{};", s.kind == Statement::Kind::Store ? 'S' : 'W', s.index, live(s.at), live(s.value), live(s.predicate));
+      fmt::format_to(std::back_inserter(out), "{}{},{},{},{};", s.kind == Statement::Kind::Store ? 'S' : 'W', s.index,
+                     live(s.at), live(s.value), live(s.predicate));
     }
   }
 }
 
 std::string constant_text(const Node& node) {
-  if (is_float(node.dtype)) return node.dtype == DType::F64 ? fmt::format("{}", node.real) : fmt::format("{}", static_cast<float>(node.real));
+  if (is_float(node.dtype))
+    return node.dtype == DType::F64 ? fmt::format("{}", node.real) : fmt::format("{}", static_cast<float>(node.real));
   return std::to_string(node.integer);
 }
 
@@ -75,7 +119,9 @@ std::string expression(const Kernel& kernel, const Live& live, Expr e) {
   const Node& node = kernel.nodes[at(e)];
   const auto operand = [&](Expr o) { return reference(kernel, live, o); };
   switch (node.op) {
-    case Op::Load: return fmt::format("{}[{}]{}", kernel.arguments[at(node.index)].name, operand(node.a), node.b == kNone ? "" : " where " + operand(node.b));
+    case Op::Load:
+      return fmt::format("{}[{}]{}", kernel.arguments[at(node.index)].name, operand(node.a),
+                         node.b == kNone ? "" : " where " + operand(node.b));
     case Op::Read: return fmt::format("{}[{}]", kernel.locals[at(node.index)].name, operand(node.a));
     default: break;
   }
@@ -88,7 +134,8 @@ std::string expression(const Kernel& kernel, const Live& live, Expr e) {
   return text;
 }
 
-void append_statements(std::string& out, const Kernel& kernel, const Live& live, const std::vector<Statement>& body, const std::string& indent) {
+void append_statements(std::string& out, const Kernel& kernel, const Live& live, const std::vector<Statement>& body,
+                       const std::string& indent) {
   constexpr std::array<std::string_view, 3> kLoops = {"parallel", "serial", "vector"};
   for (const Statement& s : body) {
     if (s.kind == Statement::Kind::Loop) {
@@ -96,9 +143,11 @@ void append_statements(std::string& out, const Kernel& kernel, const Live& live,
       out += fmt::format("{}{} {} < {}\n", indent, kLoops.at(static_cast<std::size_t>(s.loop)), v.name, v.extent);
       append_statements(out, kernel, live, s.body, indent + "  ");
     } else {
-      const std::string& target = s.kind == Statement::Kind::Store ? kernel.arguments[at(s.index)].name : kernel.locals[at(s.index)].name;
+      const std::string& target =
+          s.kind == Statement::Kind::Store ? kernel.arguments[at(s.index)].name : kernel.locals[at(s.index)].name;
       const std::string guard = s.predicate == kNone ? "" : " where " + reference(kernel, live, s.predicate);
-      out += fmt::format("{}{}[{}] = {}{}\n", indent, target, reference(kernel, live, s.at), reference(kernel, live, s.value), guard);
+      out += fmt::format("{}{}[{}] = {}{}\n", indent, target, reference(kernel, live, s.at),
+                         reference(kernel, live, s.value), guard);
     }
   }
 }
@@ -115,14 +164,18 @@ std::int64_t Kernel::parallel_extent() const {
 std::string Kernel::key() const {
   const Live live(*this);
   std::string out;
-  for (const Argument& a : arguments) fmt::format_to(std::back_inserter(out), "A{},{},{};", static_cast<int>(a.dtype), a.count, a.written ? 1 : 0);
+  for (const Argument& a : arguments)
+    fmt::format_to(std::back_inserter(out), "A{},{},{};", static_cast<int>(a.dtype), a.count, a.written ? 1 : 0);
   for (const Local& l : locals) fmt::format_to(std::back_inserter(out), "T{},{};", static_cast<int>(l.dtype), l.count);
   for (const Variable& v : variables) fmt::format_to(std::back_inserter(out), "V{};", v.extent);
   for (const Expr e : live.order) {
     const Node& n = nodes[at(e)];
     fmt::format_to(std::back_inserter(out), "{},{}", static_cast<int>(n.op), static_cast<int>(n.dtype));
-    if (n.op == Op::Constant) fmt::format_to(std::back_inserter(out), ",{:x},{:x};", static_cast<std::uint64_t>(n.integer), std::bit_cast<std::uint64_t>(n.real));
-    else fmt::format_to(std::back_inserter(out), ",{},{},{},{};", n.index, live(n.a), live(n.b), live(n.c));
+    if (n.op == Op::Constant)
+      fmt::format_to(std::back_inserter(out), ",{:x},{:x};", static_cast<std::uint64_t>(n.integer),
+                     std::bit_cast<std::uint64_t>(n.real));
+    else
+      fmt::format_to(std::back_inserter(out), ",{},{},{},{};", n.index, live(n.a), live(n.b), live(n.c));
   }
   append_key(out, live, body);
   return out;
@@ -131,11 +184,14 @@ std::string Kernel::key() const {
 std::string to_string(const Kernel& kernel) {
   const Live live(kernel);
   std::string out = fmt::format("kernel {}\n", kernel.name);
-  for (const Argument& a : kernel.arguments) out += fmt::format("  {} {}: {}[{}]\n", a.written ? "out" : "in ", a.name, tessera::name(a.dtype), a.count);
-  for (const Local& l : kernel.locals) out += fmt::format("  local {}: {}[{}]\n", l.name, tessera::name(l.dtype), l.count);
+  for (const Argument& a : kernel.arguments)
+    out += fmt::format("  {} {}: {}[{}]\n", a.written ? "out" : "in ", a.name, tessera::name(a.dtype), a.count);
+  for (const Local& l : kernel.locals)
+    out += fmt::format("  local {}: {}[{}]\n", l.name, tessera::name(l.dtype), l.count);
   for (const Expr e : live.order) {
     const Node& node = kernel.nodes[at(e)];
-    if (!is_leaf(node)) out += fmt::format("  %{}: {} = {}\n", live(e), tessera::name(node.dtype), expression(kernel, live, e));
+    if (!is_leaf(node))
+      out += fmt::format("  %{}: {} = {}\n", live(e), tessera::name(node.dtype), expression(kernel, live, e));
   }
   append_statements(out, kernel, live, kernel.body, "  ");
   return out;

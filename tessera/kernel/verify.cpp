@@ -11,16 +11,20 @@ std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
 
 class Verifier {
  public:
-  explicit Verifier(const Kernel& kernel) : k_(kernel), ranges_(kernel), in_scope_(kernel.variables.size()), opened_(kernel.variables.size()) {}
+  explicit Verifier(const Kernel& kernel)
+      : k_(kernel), ranges_(kernel), in_scope_(kernel.variables.size()), opened_(kernel.variables.size()) {}
 
   void run() {
-    for (const Argument& a : k_.arguments) require(is_supported(a.dtype) && a.count >= 0, "argument {} has an unsupported type or a negative count", a.name);
+    for (const Argument& a : k_.arguments)
+      require(is_supported(a.dtype) && a.count >= 0, "argument {} has an unsupported type or a negative count", a.name);
     for (const Local& l : k_.locals)
-      require(is_supported(l.dtype) && l.dtype != DType::F16 && l.dtype != DType::BF16 && l.count > 0, "local {} needs a type to compute with and a positive count", l.name);
+      require(is_supported(l.dtype) && l.dtype != DType::F16 && l.dtype != DType::BF16 && l.count > 0,
+              "local {} needs a type to compute with and a positive count", l.name);
     for (const Variable& v : k_.variables) require(v.extent >= 0, "variable {} has a negative extent", v.name);
     for (std::size_t i = 0; i < k_.nodes.size(); ++i) node(static_cast<Expr>(i));
     for (const Statement& s : k_.body)
-      require(s.kind != Statement::Kind::Loop || s.loop != LoopKind::Parallel || k_.body.size() == 1, "a parallel loop must be the only outermost statement");
+      require(s.kind != Statement::Kind::Loop || s.loop != LoopKind::Parallel || k_.body.size() == 1,
+              "a parallel loop must be the only outermost statement");
     block(k_.body, 0);
   }
 
@@ -39,14 +43,16 @@ class Verifier {
     for (int i = 0; i < 3; ++i) {
       const bool optional = n.op == Op::Load && i == 1;
       if (optional && operands[i] == kNone) continue;
-      require((operands[i] != kNone) == (i < arity || optional), "node {} ({}) has a wrong number of operands", e, name(n.op));
+      require((operands[i] != kNone) == (i < arity || optional), "node {} ({}) has a wrong number of operands", e,
+              name(n.op));
       require(operands[i] < e, "node {} ({}) uses a later node", e, name(n.op));
     }
     require(is_supported(n.dtype), "node {} ({}) has an unsupported type", e, name(n.op));
     const bool half = n.dtype == DType::F16 || n.dtype == DType::BF16;
     const bool operand_half = arity > 0 && (type(n.a) == DType::F16 || type(n.a) == DType::BF16);
     const bool moves = n.op == Op::Constant || n.op == Op::Load || n.op == Op::Convert || n.op == Op::Bitcast;
-    require(moves || (!half && !operand_half), "node {} ({}) computes with a half-precision float; convert it to f32 first", e, name(n.op));
+    require(moves || (!half && !operand_half),
+            "node {} ({}) computes with a half-precision float; convert it to f32 first", e, name(n.op));
     switch (n.op) {
       case Op::Constant: return;
       case Op::Variable:
@@ -56,31 +62,39 @@ class Verifier {
       case Op::Lane: require(n.dtype == DType::I64, "node {}: lanes are i64", e); return;
       case Op::Load:
         require(n.index >= 0 && at(n.index) < k_.arguments.size(), "node {} loads from no argument", e);
-        require(n.dtype == k_.arguments[at(n.index)].dtype && type(n.a) == DType::I64, "node {}: load of a wrong type, or an index that is not i64", e);
+        require(n.dtype == k_.arguments[at(n.index)].dtype && type(n.a) == DType::I64,
+                "node {}: load of a wrong type, or an index that is not i64", e);
         require(n.b == kNone || type(n.b) == DType::Bool, "node {}: the predicate of a load must be bool", e);
         return;
       case Op::Read:
         require(n.index >= 0 && at(n.index) < k_.locals.size(), "node {} reads no local", e);
-        require(n.dtype == k_.locals[at(n.index)].dtype && type(n.a) == DType::I64, "node {}: read of a wrong type, or an index that is not i64", e);
+        require(n.dtype == k_.locals[at(n.index)].dtype && type(n.a) == DType::I64,
+                "node {}: read of a wrong type, or an index that is not i64", e);
         return;
       case Op::Convert: return;
       case Op::Bitcast:
-        require(size_of(n.dtype) == size_of(type(n.a)) && n.dtype != DType::Bool && type(n.a) != DType::Bool, "node {}: bitcast between types of different size, or bool", e);
+        require(size_of(n.dtype) == size_of(type(n.a)) && n.dtype != DType::Bool && type(n.a) != DType::Bool,
+                "node {}: bitcast between types of different size, or bool", e);
         return;
       case Op::Select:
-        require(type(n.a) == DType::Bool && type(n.b) == n.dtype && type(n.c) == n.dtype, "node {}: select of wrong types", e);
+        require(type(n.a) == DType::Bool && type(n.b) == n.dtype && type(n.c) == n.dtype,
+                "node {}: select of wrong types", e);
         return;
       default: break;
     }
     const bool comparison = n.op >= Op::Equal && n.op <= Op::GreaterEqual;
     const DType operand = type(n.a);
-    require(comparison ? n.dtype == DType::Bool : n.dtype == operand, "node {} ({}) has a wrong result type", e, name(n.op));
-    for (int i = 1; i < arity; ++i) require(type(operands[i]) == operand, "node {} ({}) has operands of different types", e, name(n.op));
+    require(comparison ? n.dtype == DType::Bool : n.dtype == operand, "node {} ({}) has a wrong result type", e,
+            name(n.op));
+    for (int i = 1; i < arity; ++i)
+      require(type(operands[i]) == operand, "node {} ({}) has operands of different types", e, name(n.op));
     const bool libm = (n.op >= Op::Exp && n.op <= Op::Cbrt) || n.op == Op::Power || n.op == Op::Atan2;
     require(!libm || operand == DType::F64, "node {} ({}) exists for f64 alone", e, name(n.op));
-    const bool floats_only = libm || n.op == Op::Sqrt || n.op == Op::Floor || n.op == Op::Ceil || n.op == Op::RoundEven || n.op == Op::Fma;
+    const bool floats_only =
+        libm || n.op == Op::Sqrt || n.op == Op::Floor || n.op == Op::Ceil || n.op == Op::RoundEven || n.op == Op::Fma;
     const bool bits = n.op == Op::Not || n.op == Op::And || n.op == Op::Or || n.op == Op::Xor;
-    const bool integers_only = n.op == Op::PopCount || n.op == Op::CountLeadingZeros || (n.op >= Op::ShiftLeft && n.op <= Op::ShiftRightArithmetic);
+    const bool integers_only = n.op == Op::PopCount || n.op == Op::CountLeadingZeros ||
+                               (n.op >= Op::ShiftLeft && n.op <= Op::ShiftRightArithmetic);
     require(!floats_only || is_float(operand), "node {} ({}) takes floats", e, name(n.op));
     require(!integers_only || is_integer(operand), "node {} ({}) takes integers", e, name(n.op));
     require(!bits || !is_float(operand), "node {} ({}) takes integers and bool", e, name(n.op));
@@ -89,21 +103,26 @@ class Verifier {
 
   void element(Expr index, std::int64_t count, const std::string& buffer) {
     const Range range = ranges_.of(index);
-    require(!range.known || (range.low < count && range.high >= 0), "index {} .. {} is outside of {}, which has {} elements", range.low, range.high, buffer, count);
+    require(!range.known || (range.low < count && range.high >= 0),
+            "index {} .. {} is outside of {}, which has {} elements", range.low, range.high, buffer, count);
   }
 
   void block(const std::vector<Statement>& body, int depth) {
     for (const Statement& s : body) {
-      if (s.kind == Statement::Kind::Loop) loop(s, depth);
-      else assignment(s);
+      if (s.kind == Statement::Kind::Loop)
+        loop(s, depth);
+      else
+        assignment(s);
     }
   }
 
   void loop(const Statement& s, int depth) {
     require(s.index >= 0 && at(s.index) < k_.variables.size(), "a loop over no variable");
     require(!opened_[at(s.index)], "variable {} belongs to two loops", k_.variables[at(s.index)].name);
-    require(s.loop != LoopKind::Parallel || depth == 0, "the parallel loop {} is not outermost", k_.variables[at(s.index)].name);
-    require(s.loop != LoopKind::Vector || vector_ == kNone, "the vector loop {} is inside another", k_.variables[at(s.index)].name);
+    require(s.loop != LoopKind::Parallel || depth == 0, "the parallel loop {} is not outermost",
+            k_.variables[at(s.index)].name);
+    require(s.loop != LoopKind::Vector || vector_ == kNone, "the vector loop {} is inside another",
+            k_.variables[at(s.index)].name);
     opened_[at(s.index)] = in_scope_[at(s.index)] = true;
     if (s.loop == LoopKind::Vector) vector_ = s.index;
     block(s.body, depth + 1);
@@ -116,11 +135,15 @@ class Verifier {
     require(s.index >= 0 && at(s.index) < (store ? k_.arguments.size() : k_.locals.size()), "a store to no buffer");
     const std::string& target = store ? k_.arguments[at(s.index)].name : k_.locals[at(s.index)].name;
     require(s.at != kNone && s.value != kNone, "a store to {} lacks its index or its value", target);
-    require(!store || k_.arguments[at(s.index)].written, "argument {} is stored to but not declared as written", target);
+    require(!store || k_.arguments[at(s.index)].written, "argument {} is stored to but not declared as written",
+            target);
     require(type(s.at) == DType::I64, "the index of a store to {} is not i64", target);
-    require(type(s.value) == (store ? k_.arguments[at(s.index)].dtype : k_.locals[at(s.index)].dtype), "a store to {} has a value of another type", target);
-    require(s.predicate == kNone || type(s.predicate) == DType::Bool, "the predicate of a store to {} is not bool", target);
-    if (s.predicate == kNone) element(s.at, store ? k_.arguments[at(s.index)].count : k_.locals[at(s.index)].count, target);
+    require(type(s.value) == (store ? k_.arguments[at(s.index)].dtype : k_.locals[at(s.index)].dtype),
+            "a store to {} has a value of another type", target);
+    require(s.predicate == kNone || type(s.predicate) == DType::Bool, "the predicate of a store to {} is not bool",
+            target);
+    if (s.predicate == kNone)
+      element(s.at, store ? k_.arguments[at(s.index)].count : k_.locals[at(s.index)].count, target);
     for (const Expr e : {s.at, s.value, s.predicate})
       if (e != kNone) scope(e);
     require(vector_ == kNone || k_.variables[at(vector_)].extent <= 1 || by_lane(s.at),
@@ -137,9 +160,11 @@ class Verifier {
       if (next == kNone || seen[at(next)]) continue;
       seen[at(next)] = true;
       const Node& n = k_.nodes[at(next)];
-      require(n.op != Op::Variable || in_scope_[at(n.index)], "variable {} is used outside of its loop", n.op == Op::Variable ? k_.variables[at(n.index)].name : std::string());
+      require(n.op != Op::Variable || in_scope_[at(n.index)], "variable {} is used outside of its loop",
+              n.op == Op::Variable ? k_.variables[at(n.index)].name : std::string());
       require(n.op != Op::Lane || vector_ != kNone, "a lane is asked for outside of a vector loop");
-      if (n.op == Op::Load && n.b == kNone) element(n.a, k_.arguments[at(n.index)].count, k_.arguments[at(n.index)].name);
+      if (n.op == Op::Load && n.b == kNone)
+        element(n.a, k_.arguments[at(n.index)].count, k_.arguments[at(n.index)].name);
       if (n.op == Op::Read) element(n.a, k_.locals[at(n.index)].count, k_.locals[at(n.index)].name);
       for (const Expr o : {n.a, n.b, n.c}) work.push_back(o);
     }

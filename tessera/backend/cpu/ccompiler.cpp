@@ -6,6 +6,7 @@
 #include <spawn.h>
 #include <sys/wait.h>
 
+#include <cerrno>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -23,7 +24,8 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     std::string pattern = (std::filesystem::temp_directory_path() / "tessera-XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) throw Error("cannot create a folder like " + pattern + ": " + std::strerror(errno));
+    if (mkdtemp(pattern.data()) == nullptr)
+      throw Error("cannot create a folder like " + pattern + ": " + std::strerror(errno));
     path_ = pattern;
   }
   ~TemporaryFolder() {
@@ -49,7 +51,9 @@ int run(const std::vector<std::string>& command, const std::string& log) {
   pid_t child = 0;
   const int failed = posix_spawnp(&child, arguments[0], &actions, nullptr, arguments.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
-  if (failed != 0) throw Error(ErrorKind::Unsupported, "cannot run the C compiler '" + command[0] + "': " + std::strerror(failed) + "; install gcc, or use a build with LLVM");
+  if (failed != 0)
+    throw Error(ErrorKind::Unsupported, "cannot run the C compiler '" + command[0] + "': " + std::strerror(failed) +
+                                            "; install gcc, or use a build with LLVM");
   int status = 0;
   while (waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
@@ -62,7 +66,8 @@ std::vector<KernelFunction> compile_by_c(std::span<const kernel::Kernel* const> 
   if (kernels.empty()) return {};
   const TemporaryFolder folder;
   const std::string library = folder.path() / "kernels.so";
-  std::vector<std::string> command = {"cc", "-std=c11", "-O2", "-march=native", "-ffp-contract=off", "-fPIC", "-shared", "-o", library};
+  std::vector<std::string> command = {"cc",    "-std=c11", "-O2", "-march=native", "-ffp-contract=off",
+                                      "-fPIC", "-shared",  "-o",  library};
   std::vector<std::string> names;
   for (const kernel::Kernel* original : kernels) {
     kernel::Kernel kernel = *original;
@@ -84,7 +89,8 @@ std::vector<KernelFunction> compile_by_c(std::span<const kernel::Kernel* const> 
   if (handle == nullptr) throw Error(std::string("cannot load compiled kernels: ") + dlerror());
   const std::shared_ptr<const void> code(handle, [](const void* h) { dlclose(const_cast<void*>(h)); });
   std::vector<KernelFunction> functions;
-  for (const std::string& name : names) functions.push_back({reinterpret_cast<KernelPointer>(dlsym(handle, name.c_str())), code});
+  for (const std::string& name : names)
+    functions.push_back({reinterpret_cast<KernelPointer>(dlsym(handle, name.c_str())), code});
   return functions;
 }
 

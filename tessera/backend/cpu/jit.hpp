@@ -11,8 +11,8 @@
 
 namespace tessera::cpu {
 
-/// Runs iterations [begin, end) of a kernel's parallel loop (once, for 0 and 1, when it has none) on one buffer for each
-/// argument. A written argument may share its buffer with arguments that are read at the same elements only.
+/// Runs iterations [begin, end) of a kernel's parallel loop (once, for 0 and 1, when it has none) on one buffer for
+/// each argument. A written argument may share its buffer with arguments that are read at the same elements only.
 using KernelPointer = void (*)(void* const* arguments, std::int64_t begin, std::int64_t end);
 
 /// A compiled kernel. Copies share the code, which lives as long as one of them.

@@ -44,12 +44,14 @@ std::string prepare(const std::string& folder) {
   std::error_code ignored;
   const std::filesystem::path parent = std::filesystem::path(folder).parent_path();
   if (!parent.empty()) std::filesystem::create_directories(parent, ignored);
-  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST) return std::string("cannot be created: ") + std::strerror(errno);
+  if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
+    return std::string("cannot be created: ") + std::strerror(errno);
   struct stat status {};
   if (::stat(folder.c_str(), &status) != 0) return std::string("cannot be read: ") + std::strerror(errno);
   if (!S_ISDIR(status.st_mode)) return "is not a folder";
   if (status.st_uid != ::geteuid()) return "belongs to another user; set TESSERA_CACHE to a folder of your own";
-  if ((status.st_mode & 077) != 0) return "is open to other users, and holds code that you run; make it private with chmod 700";
+  if ((status.st_mode & 077) != 0)
+    return "is open to other users, and holds code that you run; make it private with chmod 700";
   return {};
 }
 
@@ -103,7 +105,8 @@ std::optional<std::vector<char>> KernelCache::load(const std::string& key) const
   ::close(file);
   if (!complete) return std::nullopt;
   const std::string_view text(bytes.data(), bytes.size());
-  if (!text.starts_with(kMagic) || text.substr(kMagic.size(), kDigits) != hash_text(text.substr(kHeader))) return std::nullopt;
+  if (!text.starts_with(kMagic) || text.substr(kMagic.size(), kDigits) != hash_text(text.substr(kHeader)))
+    return std::nullopt;
   bytes.erase(bytes.begin(), bytes.begin() + kHeader);
   return bytes;
 }

@@ -1,5 +1,5 @@
-// Object code of kernels on disk, keyed by content. Safe for several processes at once: files appear by rename, complete
-// or not at all, and carry a checksum. The folder is code that this user runs, so it must be the user's alone.
+// Object code of kernels on disk, keyed by content. Safe for several processes at once: files appear by rename,
+// complete or not at all, and carry a checksum. The folder is code that this user runs, so it must be the user's alone.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // From LLVM IR to functions: a light pipeline, code generation in several threads, the cache, and ORC to link.
-// One ORC session lives as long as the process; each call of compile_by_llvm has a library in it, which goes when the last
-// of its functions does.
+// One ORC session lives as long as the process; each call of compile_by_llvm has a library in it, which goes when the
+// last of its functions does.
 #ifdef TESSERA_HAVE_LLVM
 #include <llvm/ExecutionEngine/JITSymbol.h>
 #include <llvm/ExecutionEngine/Orc/Core.h>
@@ -38,7 +38,7 @@ namespace tessera::cpu {
 namespace {
 
 /// Part of every cache key: to be raised whenever the code that a kernel becomes may change.
-constexpr const char* kCacheVersion = "3";
+constexpr const char* kCacheVersion = "4";
 
 struct Host {
   std::string cpu;
@@ -53,7 +53,8 @@ const Host& host() {
     Host h;
     h.cpu = llvm::sys::getHostCPUName().str();
     std::vector<std::string> features;
-    for (const auto& [name, present] : llvm::sys::getHostCPUFeatures()) features.push_back((present ? "+" : "-") + name.str());
+    for (const auto& [name, present] : llvm::sys::getHostCPUFeatures())
+      features.push_back((present ? "+" : "-") + name.str());
     std::sort(features.begin(), features.end());
     for (const std::string& f : features) h.features += (h.features.empty() ? "" : ",") + f;
     const auto has = [&](const char* f) { return std::find(features.begin(), features.end(), f) != features.end(); };
@@ -80,10 +81,12 @@ class Compiler {
     const std::string triple = llvm::sys::getDefaultTargetTriple();
     std::string message;
     const llvm::Target* target = llvm::TargetRegistry::lookupTarget(triple, message);
-    if (target == nullptr) throw Error(ErrorKind::Unsupported, "LLVM cannot generate code for " + triple + ": " + message);
+    if (target == nullptr)
+      throw Error(ErrorKind::Unsupported, "LLVM cannot generate code for " + triple + ": " + message);
     llvm::TargetOptions options;
     options.AllowFPOpFusion = llvm::FPOpFusion::Strict;
-    machine_.reset(target->createTargetMachine(triple, h.cpu, h.features, options, llvm::Reloc::PIC_, llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, true));
+    machine_.reset(target->createTargetMachine(triple, h.cpu, h.features, options, llvm::Reloc::PIC_,
+                                               llvm::CodeModel::Small, llvm::CodeGenOptLevel::Default, true));
     llvm::PassBuilder builder(machine_.get());
     builder.registerModuleAnalyses(modules_);
     builder.registerCGSCCAnalyses(sccs_);
@@ -101,7 +104,8 @@ class Compiler {
   }
 
   /// The optimised module.
-  std::unique_ptr<llvm::Module> module(const kernel::Kernel& kernel, const std::string& name, llvm::LLVMContext& context) {
+  std::unique_ptr<llvm::Module> module(const kernel::Kernel& kernel, const std::string& name,
+                                       llvm::LLVMContext& context) {
     auto module = std::make_unique<llvm::Module>(name, context);
     module->setDataLayout(machine_->createDataLayout());
     module->setTargetTriple(machine_->getTargetTriple().str());
@@ -126,7 +130,8 @@ class Compiler {
     llvm::SmallVector<char, 0> bytes;
     llvm::raw_svector_ostream stream(bytes);
     llvm::legacy::PassManager generator;
-    if (machine_->addPassesToEmitFile(generator, stream, nullptr, llvm::CodeGenFileType::ObjectFile)) throw Error("LLVM cannot write object code");
+    if (machine_->addPassesToEmitFile(generator, stream, nullptr, llvm::CodeGenFileType::ObjectFile))
+      throw Error("LLVM cannot write object code");
     generator.run(*m);
     return {bytes.data(), bytes.size()};
   }
@@ -159,7 +164,8 @@ class Session {
     for (std::size_t i = 0; i < objects.size(); ++i)
       check(jit_->addObjectFile(library, llvm::MemoryBuffer::getMemBufferCopy(objects[i], hashes[i])));
     std::vector<KernelFunction> functions;
-    for (const std::string& hash : hashes) functions.push_back({check(jit_->lookup(library, "tessera_" + hash)).toPtr<KernelPointer>(), code});
+    for (const std::string& hash : hashes)
+      functions.push_back({check(jit_->lookup(library, "tessera_" + hash)).toPtr<KernelPointer>(), code});
     return functions;
   }
 
@@ -170,15 +176,29 @@ class Session {
     libm_ = &jit_->getExecutionSession().createBareJITDylib("libm");
     llvm::orc::SymbolMap symbols;
     const auto add = [&](const char* name, auto* function) {
-      symbols[jit_->mangleAndIntern(name)] = {llvm::orc::ExecutorAddr::fromPtr(function), llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
+      symbols[jit_->mangleAndIntern(name)] = {llvm::orc::ExecutorAddr::fromPtr(function),
+                                              llvm::JITSymbolFlags::Exported | llvm::JITSymbolFlags::Callable};
     };
     using Unary = double (*)(double);
     using Binary = double (*)(double, double);
-    for (const auto& [name, f] : std::initializer_list<std::pair<const char*, Unary>>{
-             {"exp", std::exp}, {"expm1", std::expm1}, {"log", std::log}, {"log1p", std::log1p}, {"sin", std::sin}, {"cos", std::cos}, {"tan", std::tan}, {"tanh", std::tanh},
-             {"atan", std::atan}, {"erf", std::erf}, {"cbrt", std::cbrt}, {"floor", std::floor}, {"ceil", std::ceil}, {"roundeven", ::roundeven}})
+    for (const auto& [name, f] : std::initializer_list<std::pair<const char*, Unary>>{{"exp", std::exp},
+                                                                                      {"expm1", std::expm1},
+                                                                                      {"log", std::log},
+                                                                                      {"log1p", std::log1p},
+                                                                                      {"sin", std::sin},
+                                                                                      {"cos", std::cos},
+                                                                                      {"tan", std::tan},
+                                                                                      {"tanh", std::tanh},
+                                                                                      {"atan", std::atan},
+                                                                                      {"erf", std::erf},
+                                                                                      {"cbrt", std::cbrt},
+                                                                                      {"floor", std::floor},
+                                                                                      {"ceil", std::ceil},
+                                                                                      {"roundeven", ::roundeven}})
       add(name, f);
-    for (const auto& [name, f] : std::initializer_list<std::pair<const char*, Binary>>{{"pow", std::pow}, {"atan2", std::atan2}, {"fmod", std::fmod}}) add(name, f);
+    for (const auto& [name, f] : std::initializer_list<std::pair<const char*, Binary>>{
+             {"pow", std::pow}, {"atan2", std::atan2}, {"fmod", std::fmod}})
+      add(name, f);
     add("fmodf", static_cast<float (*)(float, float)>(std::fmod));
     add("fma", static_cast<double (*)(double, double, double)>(std::fma));
     add("fmaf", static_cast<float (*)(float, float, float)>(std::fma));
@@ -197,20 +217,23 @@ class Session {
 };
 
 /// Object code of kernels `todo` (indices), by as many threads as are useful.
-void compile_objects(std::span<const kernel::Kernel* const> kernels, const std::vector<std::string>& hashes, const std::vector<std::size_t>& todo, std::vector<std::string>& objects) {
+void compile_objects(std::span<const kernel::Kernel* const> kernels, const std::vector<std::string>& hashes,
+                     const std::vector<std::size_t>& todo, std::vector<std::string>& objects) {
   std::atomic<std::size_t> next = 0;
   std::exception_ptr failure;
   std::mutex failing;
   const auto work = [&] {
     try {
       Compiler compiler;
-      for (std::size_t i = next++; i < todo.size(); i = next++) objects[todo[i]] = compiler.object(*kernels[todo[i]], "tessera_" + hashes[todo[i]]);
+      for (std::size_t i = next++; i < todo.size(); i = next++)
+        objects[todo[i]] = compiler.object(*kernels[todo[i]], "tessera_" + hashes[todo[i]]);
     } catch (...) {
       const std::lock_guard lock(failing);
       failure = std::current_exception();
     }
   };
-  const std::size_t threads = std::min<std::size_t>({todo.size(), std::max(1U, std::thread::hardware_concurrency()), 16});
+  const std::size_t threads =
+      std::min<std::size_t>({todo.size(), std::max(1U, std::thread::hardware_concurrency()), 16});
   std::vector<std::thread> others;
   for (std::size_t t = 1; t < threads; ++t) others.emplace_back(work);
   work();
@@ -221,7 +244,8 @@ void compile_objects(std::span<const kernel::Kernel* const> kernels, const std::
 }  // namespace
 
 std::vector<KernelFunction> compile_by_llvm(std::span<const kernel::Kernel* const> kernels) {
-  const std::string target = "tessera " + std::string(kCacheVersion) + " LLVM " LLVM_VERSION_STRING " " + llvm_host() + "\n";
+  const std::string target =
+      "tessera " + std::string(kCacheVersion) + " LLVM " LLVM_VERSION_STRING " " + llvm_host() + "\n";
   std::vector<KernelFunction> result(kernels.size());
   // Equal kernels once; those that live in this process already are shared.
   static std::mutex alive_lock;
@@ -255,8 +279,10 @@ std::vector<KernelFunction> compile_by_llvm(std::span<const kernel::Kernel* cons
   std::vector<std::string> objects(wanted.size());
   std::vector<std::size_t> todo;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
-    if (const auto bytes = cache.load(hashes[i])) objects[i].assign(bytes->begin(), bytes->end());
-    else todo.push_back(i);
+    if (const auto bytes = cache.load(hashes[i]))
+      objects[i].assign(bytes->begin(), bytes->end());
+    else
+      todo.push_back(i);
   }
   if (!todo.empty()) {
     host();

@@ -1,10 +1,11 @@
 // From the kernel IR to LLVM IR. Vector loops become chunks of kLanes lanes in explicit vectors, and one smaller chunk,
-// masked where needed, for what remains. Inside a vector loop an expression is a scalar when all lanes agree on it, and a
-// vector otherwise; memory is accessed contiguously where the index advances by one from lane to lane.
+// masked where needed, for what remains. Inside a vector loop an expression is a scalar when all lanes agree on it, and
+// a vector otherwise; memory is accessed contiguously where the index advances by one from lane to lane.
 //
 // Every pure expression is emitted once, in the outermost loop whose variables it needs. Loads of arguments that the
 // kernel does not write count as pure: no alias information is given to LLVM, so that a written argument may share its
-// buffer with one that is read at the same elements. What reads locals or written arguments is computed where it stands.
+// buffer with one that is read at the same elements. What reads locals or written arguments is computed where it
+// stands.
 #ifdef TESSERA_HAVE_LLVM
 #include "tessera/backend/cpu/llvm_emit.hpp"
 
@@ -35,23 +36,33 @@ bool is_half(DType d) { return d == DType::F16 || d == DType::BF16; }
 class Emitter {
  public:
   Emitter(const kernel::Kernel& kernel, llvm::Module& module)
-      : k_(kernel), module_(module), context_(module.getContext()), b_(context_), ranges_(kernel), impure_(impure_nodes(kernel)), variables_(kernel.variables.size()), level_of_(kernel.variables.size(), 0) {}
+      : k_(kernel),
+        module_(module),
+        context_(module.getContext()),
+        b_(context_),
+        ranges_(kernel),
+        impure_(impure_nodes(kernel)),
+        variables_(kernel.variables.size()),
+        level_of_(kernel.variables.size(), 0) {}
 
   void run(const std::string& name) {
     auto* pointer = llvm::PointerType::getUnqual(context_);
     auto* i64 = b_.getInt64Ty();
-    function_ = llvm::Function::Create(llvm::FunctionType::get(b_.getVoidTy(), {pointer, i64, i64}, false), llvm::Function::ExternalLinkage, name, module_);
+    function_ = llvm::Function::Create(llvm::FunctionType::get(b_.getVoidTy(), {pointer, i64, i64}, false),
+                                       llvm::Function::ExternalLinkage, name, module_);
     function_->addFnAttr(llvm::Attribute::NoUnwind);
     auto* entry = llvm::BasicBlock::Create(context_, "entry", function_);
     auto* exit = llvm::BasicBlock::Create(context_, "exit", function_);
     auto* start = llvm::BasicBlock::Create(context_, "start", function_);
     b_.SetInsertPoint(entry);
     for (std::size_t i = 0; i < k_.arguments.size(); ++i)
-      arguments_.push_back(b_.CreateLoad(pointer, b_.CreateConstGEP1_64(pointer, function_->getArg(0), i), k_.arguments[i].name));
+      arguments_.push_back(
+          b_.CreateLoad(pointer, b_.CreateConstGEP1_64(pointer, function_->getArg(0), i), k_.arguments[i].name));
     for (const kernel::Local& l : k_.locals) {
       // Room for a whole vector at every element: lanes that are masked off may read and write back what lies behind.
       const std::int64_t room = l.count == 1 ? 1 : (l.count + kLanes - 1) / kLanes * kLanes + kLanes;
-      auto* memory = b_.CreateAlloca(llvm::ArrayType::get(memory_type(l.dtype), static_cast<std::uint64_t>(room)), nullptr, l.name);
+      auto* memory = b_.CreateAlloca(llvm::ArrayType::get(memory_type(l.dtype), static_cast<std::uint64_t>(room)),
+                                     nullptr, l.name);
       memory->setAlignment(llvm::Align(64));
       locals_.push_back(memory);
     }
@@ -90,8 +101,10 @@ class Emitter {
 
   void block(const std::vector<Statement>& body) {
     for (const Statement& s : body) {
-      if (s.kind == Statement::Kind::Loop) loop(s);
-      else assignment(s);
+      if (s.kind == Statement::Kind::Loop)
+        loop(s);
+      else
+        assignment(s);
       once_.clear();
     }
   }
@@ -135,7 +148,8 @@ class Emitter {
   bool uses(Expr e, std::int32_t variable) {
     if (e == kNone) return false;
     const Node& n = k_.nodes[at(e)];
-    return (n.op == Op::Variable && n.index == variable) || uses(n.a, variable) || uses(n.b, variable) || uses(n.c, variable);
+    return (n.op == Op::Variable && n.index == variable) || uses(n.a, variable) || uses(n.b, variable) ||
+           uses(n.c, variable);
   }
 
   /// One iteration, without a jump.
@@ -165,7 +179,8 @@ class Emitter {
     variable->addIncoming(first, before);
     for (std::int64_t c = 0; c < copies; ++c) {
       frames_.back().memo.clear();
-      bind(s.index, c == 0 ? variable : b_.CreateNUWAdd(variable, b_.getInt64(static_cast<std::uint64_t>(c * step / copies))));
+      bind(s.index,
+           c == 0 ? variable : b_.CreateNUWAdd(variable, b_.getInt64(static_cast<std::uint64_t>(c * step / copies))));
       block(s.body);
     }
     auto* next = b_.CreateAdd(variable, b_.getInt64(static_cast<std::uint64_t>(step)), "", true, true);
@@ -177,7 +192,7 @@ class Emitter {
 
   void enter_vector(std::int32_t variable, std::int64_t width) {
     vector_ = variable;
-    width_ = width;
+    width_ = active_ = width;
     vector_level_ = level() + 1;
     varying_.assign(k_.nodes.size(), -1);
     levels_.assign(k_.nodes.size(), -1);
@@ -207,6 +222,7 @@ class Emitter {
     if (rest > 0) {
       const auto width = static_cast<std::int64_t>(std::bit_ceil(static_cast<std::uint64_t>(rest)));
       enter_vector(s.index, width);
+      active_ = rest;
       if (rest < width) {
         std::vector<llvm::Constant*> lanes;
         for (std::int64_t j = 0; j < width; ++j) lanes.push_back(b_.getInt1(j < rest));
@@ -237,11 +253,18 @@ class Emitter {
       const Affine index = affine(s.at);
       if (index.known && index.stride == 1) {
         llvm::Value* address = element(base, dtype, get(s.at, Form::Scalar));
-        if (mask == nullptr) b_.CreateAlignedStore(value, address, align(dtype));
-        else if (store) b_.CreateMaskedStore(value, address, align(dtype), mask);
-        else b_.CreateAlignedStore(b_.CreateSelect(mask, value, b_.CreateAlignedLoad(value->getType(), address, align(dtype))), address, align(dtype));
+        if (mask == nullptr)
+          b_.CreateAlignedStore(value, address, align(dtype));
+        else if (store)
+          b_.CreateMaskedStore(value, address, align(dtype), mask);
+        else
+          b_.CreateAlignedStore(
+              b_.CreateSelect(mask, value, b_.CreateAlignedLoad(value->getType(), address, align(dtype))), address,
+              align(dtype));
       } else {
-        b_.CreateMaskedScatter(value, element(base, dtype, get(s.at, Form::Vector)), align(dtype), mask != nullptr ? mask : all_lanes());
+        llvm::Value* position = get(s.at, index.known ? Form::Scalar : Form::Vector);
+        b_.CreateMaskedScatter(value, addresses(base, dtype, position, index), align(dtype),
+                               mask != nullptr ? mask : all_lanes());
       }
       return;
     }
@@ -282,9 +305,20 @@ class Emitter {
   }
 
   static llvm::Align align(DType d) { return llvm::Align(size_of(d)); }
-  llvm::Value* element(llvm::Value* base, DType d, llvm::Value* index) { return b_.CreateGEP(memory_type(d), base, index); }
-  llvm::Value* to_memory(DType d, llvm::Value* v) { return d == DType::Bool ? b_.CreateZExt(v, v->getType()->getWithNewType(b_.getInt8Ty())) : v; }
-  llvm::Value* from_memory(DType d, llvm::Value* v) { return d == DType::Bool ? b_.CreateICmpNE(v, llvm::Constant::getNullValue(v->getType())) : v; }
+  llvm::Value* element(llvm::Value* base, DType d, llvm::Value* index) {
+    return b_.CreateGEP(memory_type(d), base, index);
+  }
+  /// One address for each lane: from lane 0's position where the stride is known, else from all positions.
+  llvm::Value* addresses(llvm::Value* base, DType d, llvm::Value* position, const Affine& index) {
+    llvm::Value* first = element(base, d, position);
+    return index.known ? element(first, d, lane_numbers(index.stride)) : first;
+  }
+  llvm::Value* to_memory(DType d, llvm::Value* v) {
+    return d == DType::Bool ? b_.CreateZExt(v, v->getType()->getWithNewType(b_.getInt8Ty())) : v;
+  }
+  llvm::Value* from_memory(DType d, llvm::Value* v) {
+    return d == DType::Bool ? b_.CreateICmpNE(v, llvm::Constant::getNullValue(v->getType())) : v;
+  }
   llvm::Value* all_lanes() { return llvm::Constant::getAllOnesValue(shaped(b_.getInt1Ty(), Form::Vector)); }
   llvm::Value* both(llvm::Value* a, llvm::Value* b) { return a == nullptr ? b : b_.CreateAnd(a, b); }
 
@@ -330,19 +364,25 @@ class Emitter {
       case Op::Constant: return {true, 0, unit_of(n.integer)};
       case Op::Variable: return n.index == vector_ ? Affine{true, 1, kLanes} : Affine{true, 0, 1};
       case Op::Lane: return {true, 1, kAny};
-      case Op::Add: case Op::Subtract: {
+      case Op::Add:
+      case Op::Subtract: {
         const Affine x = affine(n.a);
         const Affine y = affine(n.b);
-        return {x.known && y.known, n.op == Op::Add ? x.stride + y.stride : x.stride - y.stride, std::min(x.unit, y.unit)};
+        return {x.known && y.known, n.op == Op::Add ? x.stride + y.stride : x.stride - y.stride,
+                std::min(x.unit, y.unit)};
       }
       case Op::Multiply: {
         if (!is_constant(n.b) || std::abs(constant) > (1LL << 30)) break;
         const Affine x = affine(n.a);
-        return {x.known && std::abs(x.stride) < (1LL << 30), x.stride * constant, constant == 0 ? kAny : std::min(kAny, x.unit * std::min<std::int64_t>(unit_of(constant), 1 << 20))};
+        return {x.known && std::abs(x.stride) < (1LL << 30), x.stride * constant,
+                constant == 0 ? kAny : std::min(kAny, x.unit * std::min<std::int64_t>(unit_of(constant), 1 << 20))};
       }
-      case Op::Divide: case Op::Remainder: {
+      case Op::Divide:
+      case Op::Remainder: {
         // A chunk that begins at a multiple of the width never crosses a multiple of a multiple of the width.
-        if (!is_constant(n.b) || constant <= 0 || constant % width_ != 0 || !ranges_.of(n.a).within(0, std::numeric_limits<std::int64_t>::max())) break;
+        if (!is_constant(n.b) || constant <= 0 || constant % width_ != 0 ||
+            !ranges_.of(n.a).within(0, std::numeric_limits<std::int64_t>::max()))
+          break;
         const Affine x = affine(n.a);
         if (!x.known || x.stride != 1 || x.unit % width_ != 0) break;
         return n.op == Op::Divide ? Affine{true, 0, 1} : Affine{true, 1, std::min(x.unit, unit_of(constant))};
@@ -415,18 +455,39 @@ class Emitter {
         return from_memory(d, b_.CreateMaskedLoad(type, address, align(d), lanes, llvm::Constant::getNullValue(type)));
       });
     }
-    llvm::Value* indices = get(n.a, Form::Vector);
+    llvm::Value* position = get(n.a, index.known ? Form::Scalar : Form::Vector);
+    if (index.known && condition == nullptr && std::abs(index.stride) >= 1 && std::abs(index.stride) <= 4)
+      return in_frame(where, [&] { return from_memory(d, strided(base, d, position, index.stride)); });
     return in_frame(where, [&]() -> llvm::Value* {
       llvm::Value* lanes = condition == nullptr ? mask_ : both(mask_, condition);
-      return from_memory(d, b_.CreateMaskedGather(type, element(base, d, indices), align(d), lanes != nullptr ? lanes : all_lanes(), llvm::Constant::getNullValue(type)));
+      return from_memory(
+          d, b_.CreateMaskedGather(type, addresses(base, d, position, index), align(d),
+                                   lanes != nullptr ? lanes : all_lanes(), llvm::Constant::getNullValue(type)));
     });
+  }
+
+  /// Lanes a few elements apart: all elements from the first lane's to the last one's, and a shuffle.
+  llvm::Value* strided(llvm::Value* base, DType d, llvm::Value* position, std::int64_t stride) {
+    const std::int64_t step = std::abs(stride);
+    const std::int64_t last = (active_ - 1) * step;
+    llvm::Value* lowest = stride > 0 ? position : b_.CreateSub(position, b_.getInt64(static_cast<std::uint64_t>(last)));
+    std::vector<llvm::Constant*> present;
+    for (std::int64_t i = 0; i < width_ * step; ++i) present.push_back(b_.getInt1(i <= last));
+    std::vector<int> places;
+    for (std::int64_t j = 0; j < width_; ++j)
+      places.push_back(static_cast<int>(j >= active_ ? 0 : stride > 0 ? j * step : last - j * step));
+    auto* type = llvm::FixedVectorType::get(memory_type(d), static_cast<unsigned>(width_ * step));
+    llvm::Value* span = b_.CreateMaskedLoad(type, element(base, d, lowest), align(d),
+                                            llvm::ConstantVector::get(present), llvm::Constant::getNullValue(type));
+    return b_.CreateShuffleVector(span, places);
   }
 
   /// Eight bytes of zeros, which a load with a false predicate reads.
   llvm::Value* zeros() {
     if (zeros_ == nullptr) {
       auto* type = b_.getInt64Ty();
-      zeros_ = new llvm::GlobalVariable(module_, type, true, llvm::GlobalValue::PrivateLinkage, llvm::Constant::getNullValue(type), "zeros");
+      zeros_ = new llvm::GlobalVariable(module_, type, true, llvm::GlobalValue::PrivateLinkage,
+                                        llvm::Constant::getNullValue(type), "zeros");
     }
     return zeros_;
   }
@@ -437,9 +498,13 @@ class Emitter {
       case Op::Constant:
         if (n.dtype == DType::F16) return llvm::ConstantInt::get(type, f16(static_cast<float>(n.real)).bits);
         if (n.dtype == DType::BF16) return llvm::ConstantInt::get(type, bf16(static_cast<float>(n.real)).bits);
-        return is_float(n.dtype) ? llvm::ConstantFP::get(type, n.real) : llvm::ConstantInt::get(type, static_cast<std::uint64_t>(n.integer));
+        return is_float(n.dtype) ? llvm::ConstantFP::get(type, n.real)
+                                 : llvm::ConstantInt::get(type, static_cast<std::uint64_t>(n.integer));
       case Op::Variable:
-        return form == Form::Scalar ? variables_[at(n.index)] : b_.CreateAdd(b_.CreateVectorSplat(static_cast<unsigned>(width_), variables_[at(n.index)]), lane_numbers());
+        return form == Form::Scalar
+                   ? variables_[at(n.index)]
+                   : b_.CreateAdd(b_.CreateVectorSplat(static_cast<unsigned>(width_), variables_[at(n.index)]),
+                                  lane_numbers());
       case Op::Lane: return form == Form::Scalar ? b_.getInt64(0) : lane_numbers();
       case Op::Select: return b_.CreateSelect(o[0], o[1], o[2]);
       case Op::Fma: return b_.CreateIntrinsic(llvm::Intrinsic::fma, {type}, {o[0], o[1], o[2]});
@@ -452,16 +517,18 @@ class Emitter {
     return is_float(d) ? float_binary(n.op, d, o[0], o[1]) : integer_binary(n, d, o[0], o[1]);
   }
 
-  llvm::Value* lane_numbers() {
+  llvm::Value* lane_numbers(std::int64_t stride = 1) {
     std::vector<llvm::Constant*> lanes;
-    for (std::int64_t j = 0; j < width_; ++j) lanes.push_back(b_.getInt64(static_cast<std::uint64_t>(j)));
+    for (std::int64_t j = 0; j < width_; ++j) lanes.push_back(b_.getInt64(static_cast<std::uint64_t>(j * stride)));
     return llvm::ConstantVector::get(lanes);
   }
 
   llvm::Value* unary(const Node& n, llvm::Value* a) {
     switch (n.op) {
       case Op::Negate: return is_float(n.dtype) ? b_.CreateFNeg(a) : b_.CreateNeg(a);
-      case Op::Abs: return is_float(n.dtype) ? b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, a) : b_.CreateBinaryIntrinsic(llvm::Intrinsic::abs, a, b_.getFalse());
+      case Op::Abs:
+        return is_float(n.dtype) ? b_.CreateUnaryIntrinsic(llvm::Intrinsic::fabs, a)
+                                 : b_.CreateBinaryIntrinsic(llvm::Intrinsic::abs, a, b_.getFalse());
       case Op::Not: return b_.CreateNot(a);
       case Op::Sqrt: return b_.CreateUnaryIntrinsic(llvm::Intrinsic::sqrt, a);
       case Op::Floor: return b_.CreateUnaryIntrinsic(llvm::Intrinsic::floor, a);
@@ -487,7 +554,8 @@ class Emitter {
     if (!a->getType()->isVectorTy()) return call(a, b);
     llvm::Value* result = llvm::PoisonValue::get(a->getType());
     for (std::uint64_t j = 0; j < static_cast<std::uint64_t>(width_); ++j)
-      result = b_.CreateInsertElement(result, call(b_.CreateExtractElement(a, j), b == nullptr ? nullptr : b_.CreateExtractElement(b, j)), j);
+      result = b_.CreateInsertElement(
+          result, call(b_.CreateExtractElement(a, j), b == nullptr ? nullptr : b_.CreateExtractElement(b, j)), j);
     return result;
   }
 
@@ -521,9 +589,12 @@ class Emitter {
       case Op::Add: return b_.CreateAdd(a, b);
       case Op::Subtract: return b_.CreateSub(a, b);
       case Op::Multiply: return b_.CreateMul(a, b);
-      case Op::Divide: case Op::Remainder: return divide(n, d, a, b);
-      case Op::Minimum: return b_.CreateBinaryIntrinsic(is_signed ? llvm::Intrinsic::smin : llvm::Intrinsic::umin, a, b);
-      case Op::Maximum: return b_.CreateBinaryIntrinsic(is_signed ? llvm::Intrinsic::smax : llvm::Intrinsic::umax, a, b);
+      case Op::Divide:
+      case Op::Remainder: return divide(n, d, a, b);
+      case Op::Minimum:
+        return b_.CreateBinaryIntrinsic(is_signed ? llvm::Intrinsic::smin : llvm::Intrinsic::umin, a, b);
+      case Op::Maximum:
+        return b_.CreateBinaryIntrinsic(is_signed ? llvm::Intrinsic::smax : llvm::Intrinsic::umax, a, b);
       case Op::And: return b_.CreateAnd(a, b);
       case Op::Or: return b_.CreateOr(a, b);
       case Op::Xor: return b_.CreateXor(a, b);
@@ -555,7 +626,8 @@ class Emitter {
     };
     if (ranges_.of(n.b).within(1, kMost)) {
       const kernel::Range numerator = ranges_.of(n.a);
-      if (d == DType::I64 && a->getType()->isVectorTy() && numerator.within(0, 0x7fffffff) && ranges_.of(n.b).within(1, 0x7fffffff)) {
+      if (d == DType::I64 && a->getType()->isVectorTy() && numerator.within(0, 0x7fffffff) &&
+          ranges_.of(n.b).within(1, 0x7fffffff)) {
         llvm::Type* narrow = a->getType()->getWithNewType(b_.getInt32Ty());  // vectors divide 32 bits much faster
         return b_.CreateZExt(plain(false, b_.CreateTrunc(a, narrow), b_.CreateTrunc(b, narrow)), a->getType());
       }
@@ -579,8 +651,10 @@ class Emitter {
     llvm::Type* type = shaped(value_type(to), form);
     llvm::Type* i32 = shaped(b_.getInt32Ty(), form);
     llvm::Type* f32 = shaped(b_.getFloatTy(), form);
-    if (from == DType::F16) return convert(to, DType::F32, b_.CreateFPExt(b_.CreateBitCast(a, shaped(b_.getHalfTy(), form)), f32), form);
-    if (from == DType::BF16) return convert(to, DType::F32, b_.CreateBitCast(b_.CreateShl(b_.CreateZExt(a, i32), 16), f32), form);
+    if (from == DType::F16)
+      return convert(to, DType::F32, b_.CreateFPExt(b_.CreateBitCast(a, shaped(b_.getHalfTy(), form)), f32), form);
+    if (from == DType::BF16)
+      return convert(to, DType::F32, b_.CreateBitCast(b_.CreateShl(b_.CreateZExt(a, i32), 16), f32), form);
     if (to == from) return a;
     if (is_half(to)) {
       llvm::Value* single = convert(DType::F32, from, a, form);
@@ -593,10 +667,13 @@ class Emitter {
       llvm::Value* quiet = b_.CreateOr(b_.CreateLShr(word, 16), constant(0x40));
       return b_.CreateTrunc(b_.CreateSelect(b_.CreateFCmpUNO(single, single), quiet, rounded), type);
     }
-    if (to == DType::Bool) return is_float(from) ? b_.CreateFCmpUNE(a, llvm::Constant::getNullValue(a->getType())) : b_.CreateICmpNE(a, llvm::Constant::getNullValue(a->getType()));
+    if (to == DType::Bool)
+      return is_float(from) ? b_.CreateFCmpUNE(a, llvm::Constant::getNullValue(a->getType()))
+                            : b_.CreateICmpNE(a, llvm::Constant::getNullValue(a->getType()));
     if (is_float(from)) {
       if (is_float(to)) return to == DType::F64 ? b_.CreateFPExt(a, type) : b_.CreateFPTrunc(a, type);
-      return b_.CreateIntrinsic(is_signed_integer(to) ? llvm::Intrinsic::fptosi_sat : llvm::Intrinsic::fptoui_sat, {type, a->getType()}, {a});
+      return b_.CreateIntrinsic(is_signed_integer(to) ? llvm::Intrinsic::fptosi_sat : llvm::Intrinsic::fptoui_sat,
+                                {type, a->getType()}, {a});
     }
     if (is_float(to)) return is_signed_integer(from) ? b_.CreateSIToFP(a, type) : b_.CreateUIToFP(a, type);
     return b_.CreateIntCast(a, type, is_signed_integer(from));
@@ -614,18 +691,21 @@ class Emitter {
   std::vector<llvm::Value*> variables_;  // of the open loops
   std::vector<std::size_t> level_of_;    // of their variables
   std::vector<Frame> frames_;
-  Memo once_;                        // impure values of the current statement
-  std::int32_t vector_ = kNone;      // the open vector loop's variable,
-  std::int64_t width_ = 1;           // its lanes,
-  llvm::Value* mask_ = nullptr;      // those that are active (null: all),
-  std::size_t vector_level_ = 0;     // and its frame
+  Memo once_;                         // impure values of the current statement
+  std::int32_t vector_ = kNone;       // the open vector loop's variable,
+  std::int64_t width_ = 1;            // its lanes,
+  std::int64_t active_ = 1;           // how many of them are active,
+  llvm::Value* mask_ = nullptr;       // those that are active (null: all),
+  std::size_t vector_level_ = 0;      // and its frame
   std::vector<signed char> varying_;  // -1: not asked yet
   std::vector<int> levels_;           // -1: not asked yet
 };
 
 }  // namespace
 
-void emit_llvm(const kernel::Kernel& kernel, const std::string& name, llvm::Module& module) { Emitter(kernel, module).run(name); }
+void emit_llvm(const kernel::Kernel& kernel, const std::string& name, llvm::Module& module) {
+  Emitter(kernel, module).run(name);
+}
 
 }  // namespace tessera::cpu
 #endif
