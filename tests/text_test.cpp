@@ -216,6 +216,13 @@ TEST(Text, AttributesThatStableHloHasNotAreKept) {
   expect_round_trip(graph);
 }
 
+TEST(Text, OperationsWithoutOperands) {
+  ir::Graph graph;
+  graph.add(Op::OptimizationBarrier, {});
+  graph.add(Op::CustomCall, {}, {{"call_target_name", std::string("f")}, {"result_types", std::string()}});
+  expect_round_trip(graph);
+}
+
 TEST(Text, DonatedArgumentsAndFunctions) {
   const ir::Module module = ir::parse(R"(
 module @jit_f attributes {mhlo.num_partitions = 1 : i32} {

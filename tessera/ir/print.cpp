@@ -456,6 +456,7 @@ class Printer {
         form = fmt::format(" {}({})", symbol(a.string("call_target_name")), operands);
         break;
       case Op::OptimizationBarrier:
+        if (node.operands.empty()) return false;
         form = ' ' + operands;
         type_form = types(graph, node.operands);
         break;
