@@ -218,7 +218,7 @@ def main(folder):
         text = jax.export.export(jitted)(*arguments).mlir_module() if export else jitted.lower(*arguments).as_text()
         results = [np.asarray(v) for v in jax.tree.leaves(jitted(*arguments))]
         arguments = [np.asarray(v) for v in jax.tree.leaves(arguments)]
-        text = text.replace(folder and os.path.abspath(__file__) or "", "make.py")
+        text = text.replace(os.path.abspath(__file__), "make.py")
         text = text.replace("func.func public @main(", "func.func private @program(", 1)
         lines = "  func.func public @main() {\n"
         for i, v in enumerate(arguments):
