@@ -148,6 +148,7 @@ Array operator>>(const Operand& a, const Operand& b) {
 }
 
 Array relu(const Operand& x) {
+  const detail::ModuleScope scope(x.location);
   const Array a = x.as(x.dtype());
   const Array zero = detail::broadcast(Operand(0).as(a.dtype()), a.shape(), x.location);
   const Array compared[] = {a, zero};
@@ -205,10 +206,11 @@ Array iota(const Shape& shape, std::int64_t axis, DType dtype) {
 }
 
 Array one_hot(const Operand& x, std::int64_t classes, DType dtype) {
+  const detail::ModuleScope scope(x.location);
   const Array labels = expand_dims(x, -1);
   Shape shape = labels.shape();
   shape.back() = classes;
-  return astype(Operand(labels, std::source_location{}) == iota(shape, labels.rank() - 1, labels.dtype()), dtype);
+  return astype(labels == iota(shape, labels.rank() - 1, labels.dtype()), dtype);
 }
 
 Array reshape(const Operand& x, const Shape& shape) {

@@ -85,21 +85,17 @@ Array all(const Operand& x, const Axes& axes, bool keep) { return reduce(Op::And
 Array any(const Operand& x, const Axes& axes, bool keep) { return reduce(Op::Or, astype(x, DType::Bool), axes, keep, x.location); }
 
 Array mean(const Operand& x, const Axes& axes, bool keep) {
+  const detail::ModuleScope scope(x.location);
   const Array a = detail::float_operand(x);
   const double count = count_of(a, checked_axes("mean", a, axes, x.location));
-  Operand total(reduce(Op::Add, a, axes, keep, x.location));
-  total.location = x.location;
-  return total * (1.0 / count);
+  return reduce(Op::Add, a, axes, keep, x.location) * (1.0 / count);
 }
 
 Array variance(const Operand& x, const Axes& axes, bool keep) {
+  const detail::ModuleScope scope(x.location);
   const Array a = detail::float_operand(x);
-  Operand operand(a);
-  operand.location = x.location;
-  const Array centred = operand - mean(operand, axes, true);
-  Operand square(centred * centred);
-  square.location = x.location;
-  return mean(square, axes, keep);
+  const Array centred = a - mean(a, axes, true);
+  return mean(centred * centred, axes, keep);
 }
 
 Array argmax(const Operand& x, std::int64_t axis) { return arg_reduce("GT", x, axis); }
@@ -108,31 +104,30 @@ Array argmin(const Operand& x, std::int64_t axis) { return arg_reduce("LT", x, a
 namespace {
 /// The maximum as a constant of differentiation, with infinities replaced so that the difference stays defined.
 Array stable_maximum(const Array& a, const Axes& axes, Location at) {
-  Operand highest(reduce(Op::Maximum, a, axes, true, at));
-  highest.location = at;
+  const Array highest = reduce(Op::Maximum, a, axes, true, at);
   return stop_gradient(where(is_finite(highest), highest, 0));
 }
 }  // namespace
 
 Array logsumexp(const Operand& x, const Axes& axes, bool keep) {
-  Operand a(detail::float_operand(x));
-  a.location = x.location;
-  const Array highest = stable_maximum(a.array, axes, x.location);
+  const detail::ModuleScope scope(x.location);
+  const Array a = detail::float_operand(x);
+  const Array highest = stable_maximum(a, axes, x.location);
   const Array total = log(reduce(Op::Add, exp(a - highest), axes, true, x.location)) + highest;
-  return keep ? total : reshape(total, reduce(Op::Add, a.array, axes, false, x.location).shape());
+  return keep ? total : reshape(total, reduce(Op::Add, a, axes, false, x.location).shape());
 }
 
 Array softmax(const Operand& x, std::int64_t axis) {
-  Operand a(detail::float_operand(x));
-  a.location = x.location;
-  const Array weight = exp(a - stable_maximum(a.array, {axis}, x.location));
+  const detail::ModuleScope scope(x.location);
+  const Array a = detail::float_operand(x);
+  const Array weight = exp(a - stable_maximum(a, {axis}, x.location));
   return weight / reduce(Op::Add, weight, {axis}, true, x.location);
 }
 
 Array log_softmax(const Operand& x, std::int64_t axis) {
-  Operand a(detail::float_operand(x));
-  a.location = x.location;
-  const Array shifted = a - stable_maximum(a.array, {axis}, x.location);
+  const detail::ModuleScope scope(x.location);
+  const Array a = detail::float_operand(x);
+  const Array shifted = a - stable_maximum(a, {axis}, x.location);
   return shifted - log(reduce(Op::Add, exp(shifted), {axis}, true, x.location));
 }
 
@@ -233,9 +228,8 @@ Array max_pool2d(const Operand& x, std::array<std::int64_t, 2> window, std::arra
 }
 
 Array avg_pool2d(const Operand& x, std::array<std::int64_t, 2> window, std::array<std::int64_t, 2> stride) {
-  Operand total(pool2d(Op::Add, x, window, stride));
-  total.location = x.location;
-  return total * (1.0 / static_cast<double>(window[0] * window[1]));
+  const detail::ModuleScope scope(x.location);
+  return pool2d(Op::Add, x, window, stride) * (1.0 / static_cast<double>(window[0] * window[1]));
 }
 
 }  // namespace tessera

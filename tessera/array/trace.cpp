@@ -75,7 +75,7 @@ Traced TraceSession::finish(std::span<const Array> results) {
   return {std::make_shared<ir::Graph>(trace_->graph_), trace_->captured_};
 }
 
-ModuleScope::ModuleScope(Location location) : outermost_(!module_location.known()) {
+ModuleScope::ModuleScope(Location location) : outermost_(!module_location.known() && location.known()) {
   if (outermost_) module_location = location;
 }
 ModuleScope::~ModuleScope() {

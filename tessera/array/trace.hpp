@@ -65,7 +65,8 @@ class TraceSession {
   std::shared_ptr<Trace> trace_;
 };
 
-/// While one is alive, operations are attributed to the line at which the outermost module was called.
+/// While one is alive, operations are attributed to the line at which the outermost module (or compound operation) was
+/// called. A place that is not known opens nothing.
 class ModuleScope {
  public:
   explicit ModuleScope(Location location);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <numbers>
 
+#include "tessera/array/trace.hpp"
+
 namespace tessera::optim {
 namespace {
 
@@ -17,7 +19,8 @@ bool decays(const Array& parameter) { return parameter.rank() > 1; }
 
 }  // namespace
 
-void Sgd::step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients) {
+void Sgd::step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients, Location at) {
+  const tessera::detail::ModuleScope scope(at);
   check_counts(parameters.size(), gradients.size(), velocity.size());
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     Array& p = *parameters[i];
@@ -28,7 +31,8 @@ void Sgd::step(const std::vector<Array*>& parameters, const std::vector<Array>& 
   }
 }
 
-void Adam::step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients) {
+void Adam::step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients, Location at) {
+  const tessera::detail::ModuleScope scope(at);
   check_counts(parameters.size(), gradients.size(), first.size());
   count = count.value + 1.0F;
   const Array correction1 = 1.0F - pow(beta1, count);

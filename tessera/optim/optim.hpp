@@ -55,10 +55,10 @@ struct Sgd {
       : learning_rate(rate), momentum(momentum_factor), decay(l2), velocity(detail::zero_moments(model)) {}
 
   template <class Model>
-  void update(Model& model, const Model& gradient) {
-    step(detail::parameters_of(model), detail::gradients_of(gradient));
+  void update(Model& model, const Model& gradient, std::source_location at = std::source_location::current()) {
+    step(detail::parameters_of(model), detail::gradients_of(gradient), at);
   }
-  void step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients);
+  void step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients, Location at);
 };
 
 /// Adam (Kingma and Ba, 2015); with `decoupled`, AdamW (Loshchilov and Hutter, 2019). Decay touches only parameters with
@@ -77,10 +77,10 @@ struct Adam {
         first(detail::zero_moments(model)), second(detail::zero_moments(model)) {}
 
   template <class Model>
-  void update(Model& model, const Model& gradient) {
-    step(detail::parameters_of(model), detail::gradients_of(gradient));
+  void update(Model& model, const Model& gradient, std::source_location at = std::source_location::current()) {
+    step(detail::parameters_of(model), detail::gradients_of(gradient), at);
   }
-  void step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients);
+  void step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients, Location at);
 };
 
 template <class Model>
