@@ -38,7 +38,7 @@ namespace tessera::cpu {
 namespace {
 
 /// Part of every cache key: to be raised whenever the code that a kernel becomes may change.
-constexpr const char* kCacheVersion = "4";
+constexpr const char* kCacheVersion = "5";
 
 struct Host {
   std::string cpu;

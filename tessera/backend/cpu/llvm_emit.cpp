@@ -261,6 +261,11 @@ class Emitter {
           b_.CreateAlignedStore(
               b_.CreateSelect(mask, value, b_.CreateAlignedLoad(value->getType(), address, align(dtype))), address,
               align(dtype));
+      } else if (index.known && s.predicate == kNone) {
+        llvm::Value* position = get(s.at, Form::Scalar);
+        for (std::int64_t j = 0; j < active_; ++j)
+          b_.CreateAlignedStore(b_.CreateExtractElement(value, static_cast<std::uint64_t>(j)),
+                                lane_address(base, dtype, position, index.stride, j), align(dtype));
       } else {
         llvm::Value* position = get(s.at, index.known ? Form::Scalar : Form::Vector);
         b_.CreateMaskedScatter(value, addresses(base, dtype, position, index), align(dtype),
@@ -312,6 +317,9 @@ class Emitter {
   llvm::Value* addresses(llvm::Value* base, DType d, llvm::Value* position, const Affine& index) {
     llvm::Value* first = element(base, d, position);
     return index.known ? element(first, d, lane_numbers(index.stride)) : first;
+  }
+  llvm::Value* lane_address(llvm::Value* base, DType d, llvm::Value* position, std::int64_t stride, std::int64_t lane) {
+    return element(base, d, b_.CreateAdd(position, b_.getInt64(static_cast<std::uint64_t>(lane * stride))));
   }
   llvm::Value* to_memory(DType d, llvm::Value* v) {
     return d == DType::Bool ? b_.CreateZExt(v, v->getType()->getWithNewType(b_.getInt8Ty())) : v;
@@ -456,7 +464,7 @@ class Emitter {
       });
     }
     llvm::Value* position = get(n.a, index.known ? Form::Scalar : Form::Vector);
-    if (index.known && condition == nullptr && std::abs(index.stride) >= 1 && std::abs(index.stride) <= 4)
+    if (index.known && condition == nullptr)
       return in_frame(where, [&] { return from_memory(d, strided(base, d, position, index.stride)); });
     return in_frame(where, [&]() -> llvm::Value* {
       llvm::Value* lanes = condition == nullptr ? mask_ : both(mask_, condition);
@@ -466,8 +474,21 @@ class Emitter {
     });
   }
 
-  /// Lanes a few elements apart: all elements from the first lane's to the last one's, and a shuffle.
+  /// Lanes at a constant distance. A few elements apart: all from the first lane's to the last one's, and a shuffle.
+  /// Farther: one by one, which is faster than the processor's own gather.
   llvm::Value* strided(llvm::Value* base, DType d, llvm::Value* position, std::int64_t stride) {
+    if (stride == 0) {
+      llvm::Value* one = b_.CreateAlignedLoad(memory_type(d), element(base, d, position), align(d));
+      return b_.CreateVectorSplat(static_cast<unsigned>(width_), one);
+    }
+    if (std::abs(stride) > 4) {
+      llvm::Value* result = llvm::Constant::getNullValue(shaped(memory_type(d), Form::Vector));
+      for (std::int64_t j = 0; j < active_; ++j)
+        result = b_.CreateInsertElement(
+            result, b_.CreateAlignedLoad(memory_type(d), lane_address(base, d, position, stride, j), align(d)),
+            static_cast<std::uint64_t>(j));
+      return result;
+    }
     const std::int64_t step = std::abs(stride);
     const std::int64_t last = (active_ - 1) * step;
     llvm::Value* lowest = stride > 0 ? position : b_.CreateSub(position, b_.getInt64(static_cast<std::uint64_t>(last)));
