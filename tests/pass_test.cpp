@@ -388,6 +388,24 @@ TEST(Lower, ReductionWithBodyOfItsOwn) {  // index of the largest
   check(graph, target());
 }
 
+TEST(Lower, ChecksRunOnTheHostAfterWhatTheyCheck) {
+  for (const double wanted : {6.0, 7.0}) {
+    Graph graph;
+    Builder b{graph};
+    const Value x = graph.parameter(f32({4}));
+    const Value y = b.add(b.multiply(x, b.zeros_like(x)), b.full_like(x, 6));
+    graph.add(Op::CustomCall, {y, b.full_like(y, wanted)}, {{"call_target_name", std::string("check.expect_eq")}});
+    graph.results = {x};
+    const Program program = pass::lower(graph, target(), {});
+    pass::verify(program);
+    const std::vector<Literal> inputs{Literal::full(f32({4}), 1)};
+    if (wanted == 6)
+      run(program, inputs);
+    else
+      EXPECT_THROW(run(program, inputs), Error);
+  }
+}
+
 TEST(Lower, UpdatesHappenInPlace) {
   Graph graph;
   Builder b{graph};

@@ -97,6 +97,9 @@ double element_cost(const ir::Graph& graph, const Node& node) {
 
 namespace {
 
+/// Kernels beyond this take long to compile and gain nothing.
+constexpr std::size_t kMostItems = 256;
+
 /// How the path from a root to a stored value treats the index.
 struct Reach {
   bool same = true;  ///< the same flat index all along
@@ -416,7 +419,7 @@ class Fuser {
         item.cost = std::max(1.0, tree_cost(v)) * static_cast<double>(count(v));
         if (item.form)
           item.cost += static_cast<double>(item.form->outer * item.form->reduced * item.form->inner) *
-                       std::max(1.0, tree_cost(node.operands[0]));
+                       std::max(1.0, stored(node.operands[0]) ? 0.0 : tree_cost(node.operands[0]));
         Group group;
         if (library)
           group.cluster = library_[v];
@@ -465,7 +468,7 @@ class Fuser {
   /// What one loop nest for both would be, if there is one.
   [[nodiscard]] std::optional<Cluster> joined(const Group& a, const Group& b) const {
     using Kind = Cluster::Kind;
-    if (!is_loop(a) || !is_loop(b)) return std::nullopt;
+    if (!is_loop(a) || !is_loop(b) || a.items.size() + b.items.size() > kMostItems) return std::nullopt;
     Cluster cluster;
     cluster.cost = a.cluster.cost + b.cluster.cost;
     const Group& reducing = a.cluster.kind != Kind::Map ? a : b;
