@@ -580,6 +580,11 @@ class Emitter {
     return result;
   }
 
+  /// LLVM 19 narrows a maximum of extended halves to one of halves, whose expansion loses NaN: the fence forbids it.
+  llvm::Value* fenced(llvm::Value* a) {
+    return llvm::isa<llvm::FPExtInst>(a) ? b_.CreateArithmeticFence(a, a->getType()) : a;
+  }
+
   llvm::Value* float_binary(Op op, DType, llvm::Value* a, llvm::Value* b) {
     switch (op) {
       case Op::Add: return b_.CreateFAdd(a, b);
@@ -587,8 +592,8 @@ class Emitter {
       case Op::Multiply: return b_.CreateFMul(a, b);
       case Op::Divide: return b_.CreateFDiv(a, b);
       case Op::Remainder: return b_.CreateFRem(a, b);
-      case Op::Minimum: return b_.CreateBinaryIntrinsic(llvm::Intrinsic::minimum, a, b);
-      case Op::Maximum: return b_.CreateBinaryIntrinsic(llvm::Intrinsic::maximum, a, b);
+      case Op::Minimum: return b_.CreateBinaryIntrinsic(llvm::Intrinsic::minimum, fenced(a), b);
+      case Op::Maximum: return b_.CreateBinaryIntrinsic(llvm::Intrinsic::maximum, fenced(a), b);
       case Op::Power: return libm("pow", a, b);
       case Op::Atan2: return libm("atan2", a, b);
       case Op::Equal: return b_.CreateFCmpOEQ(a, b);
