@@ -17,7 +17,8 @@ const std::vector<DType> kDTypes = {DType::Bool, DType::I8,  DType::I16, DType::
 const std::vector<Case>& all() {
   static const std::vector<Case> table = [] {
     std::vector<Case> list;
-    for (auto* family : {elementwise_cases, reduction_cases, structure_cases})
+    for (auto* family : {elementwise_cases, movement_cases, indexing_cases, reduction_cases, window_cases,
+                         product_cases, structure_cases})
       for (Case& item : family()) list.push_back(std::move(item));
     return list;
   }();

@@ -35,7 +35,11 @@ struct Case {
 const std::vector<Case>& all();
 
 std::vector<Case> elementwise_cases();
+std::vector<Case> movement_cases();
+std::vector<Case> indexing_cases();
 std::vector<Case> reduction_cases();
+std::vector<Case> window_cases();
+std::vector<Case> product_cases();
 std::vector<Case> structure_cases();
 
 /// The program of a case; with `wide`, f32 parameters are f64.

@@ -325,6 +325,7 @@ Expr loop_convolution(LoopContext& context) {
   kernel::Builder& k = context.kernel;
   const TensorType &lhs = context.operand_type(0), &rhs = context.operand_type(1), &result = context.result_type(0);
   const Convolution c(context.node, lhs);
+  if (element_count(lhs.shape) == 0 || element_count(rhs.shape) == 0) return k.constant(loop_dtype(result.dtype), 0);
   const DType type = accumulator_dtype(lhs.dtype, rhs.dtype, result.dtype);
   const std::int64_t in = rhs.shape[at(c.kernel.b)], out = rhs.shape[at(c.kernel.a)];
   Index l(lhs.shape.size()), r(rhs.shape.size());

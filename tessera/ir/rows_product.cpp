@@ -220,6 +220,7 @@ Expr loop_dot(LoopContext& context) {
   const DType result = context.result_type(0).dtype;
   const DType type = accumulator_dtype(lhs.dtype, rhs.dtype, result);
   const Shape contracting = picked(lhs.shape, dot.lhs_contracting);
+  if (element_count(contracting) == 0) return k.constant(loop_dtype(result), 0);
   const LoopLocal sum(k, "sum", type);
   sum.write(k.constant(type, 0));
   Index along;

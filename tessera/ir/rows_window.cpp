@@ -7,7 +7,7 @@
 #include <cmath>
 #include <limits>
 
-#include "tessera/ir/row_tools.hpp"
+#include "tessera/ir/index_map.hpp"
 
 namespace tessera::ir {
 namespace {
@@ -308,10 +308,7 @@ Value scatter_to_winners(const TransposeContext& context, const Windows& w, bool
   const Value outside = build.full(DType::I64, -1);
   const Value won = winners(build, w, greatest, values, positions, context.operands[2], outside);
   const std::int64_t windows = element_count(build.shape(won));
-  const Attributes numbers{{"update_window_dims", Integers{}},
-                           {"inserted_window_dims", Integers{0}},
-                           {"scatter_dims_to_operand_dims", Integers{0}},
-                           {"index_vector_dim", std::int64_t{1}}};
+  const Attributes numbers = IndexMap{{}, {0}, {}, {}, {0}, 1}.as_scatter(false, false);
   const Value flat = build.graph.add1(
       Op::Scatter,
       {build.full(type.dtype, 0, {count}), build.reshape(won, {windows, 1}), build.reshape(cotangent, {windows})},
@@ -389,6 +386,7 @@ Expr loop_reduce_window(LoopContext& context) {
   const Shape& from = context.operand_type(0).shape;
   const Shape& to = context.result_type(0).shape;
   const bool unrolled = element_count(w.dimensions) <= kUnrolled;
+  const bool empty = element_count(from) == 0;  // all is padding
   std::vector<Expr> initial;
   std::vector<Cell> sums;
   for (std::size_t i = 0; i < n; ++i) {
@@ -404,7 +402,7 @@ Expr loop_reduce_window(LoopContext& context) {
     std::vector<Expr> arguments;
     for (const Cell& sum : sums) arguments.push_back(sum.read());
     for (std::size_t i = 0; i < n; ++i)
-      arguments.push_back(select_or(k, valid, context.operand(i, source, valid), initial[i]));
+      arguments.push_back(empty ? initial[i] : select_or(k, valid, context.operand(i, source, valid), initial[i]));
     const std::vector<Expr> combined = context.apply(*context.node.regions[0], arguments);
     std::vector<Cell> next;  // all are computed before the first sum changes
     for (std::size_t i = 0; i < n; ++i) next.emplace_back(k, "next", combined[i], unrolled || n == 1);
