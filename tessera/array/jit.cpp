@@ -29,6 +29,11 @@ std::size_t JitCache::size() const {
   return entries_->list.size();
 }
 
+std::shared_ptr<const JitEntry> JitCache::latest() const {
+  const std::shared_lock lock(entries_->mutex);
+  return entries_->list.empty() ? nullptr : entries_->list.back();
+}
+
 namespace {
 
 /// Says why a function is compiled again: the first argument that differs from the latest signature.
@@ -53,6 +58,7 @@ std::shared_ptr<JitEntry> JitCache::add(std::shared_ptr<JitEntry> entry, const T
       spdlog::debug("{} is compiled again ({} so far): {}", options_.name, entries_->list.size(), difference(*entries_->list.back(), *entry));
   }
   entry->executable = compile_cached(*traced.graph, compile);
+  entry->graph = traced.graph;
   entry->captured_arrays = traced.captured;
   for (const Array& array : traced.captured) entry->captured.push_back(storage_of(array));
   entry->result_types = traced.graph->result_types();

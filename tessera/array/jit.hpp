@@ -57,6 +57,7 @@ struct JitEntry {
   std::vector<std::uint64_t> signature;
   std::vector<std::string> arguments;  ///< a line for each leaf, for messages
   std::shared_ptr<Executable> executable;
+  ir::GraphPtr graph;  ///< as traced
   std::vector<StoragePtr> captured;
   std::vector<Array> captured_arrays;
   std::vector<TensorType> result_types;
@@ -79,6 +80,8 @@ class JitCache {
   std::shared_ptr<JitEntry> add(std::shared_ptr<JitEntry> entry, const Traced& traced);
   [[nodiscard]] const JitOptions& options() const { return options_; }
   [[nodiscard]] std::size_t size() const;
+  /// The signature compiled last; null before the first.
+  [[nodiscard]] std::shared_ptr<const JitEntry> latest() const;
 
  private:
   struct Entries;
@@ -161,6 +164,8 @@ class Jit {
 
   /// Signatures compiled so far.
   [[nodiscard]] std::size_t compiled() const { return cache_->size(); }
+  /// What was compiled last: its graph, plan and executable, for reports; null before the first call.
+  [[nodiscard]] std::shared_ptr<const detail::JitEntry> latest() const { return cache_->latest(); }
 
  private:
   template <class Call, class Prototype, class Held>

@@ -1,0 +1,128 @@
+// Measuring the machine. The multiply-add loop keeps twelve independent sums a thread, enough to hide their latency.
+#include "tessera/train/limits.hpp"
+
+#include <sched.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstring>
+#include <fstream>
+#include <functional>
+#include <thread>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "tessera/array/jit.hpp"
+#include "tessera/array/ops.hpp"
+
+namespace tessera::train {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Runs `work` on `threads` threads, again and again for `seconds`; returns units of the best round by its time.
+double best_rate(int threads, double seconds, double units, const std::function<void(int)>& work) {
+  double best = 0;
+  const Clock::time_point start = Clock::now();
+  do {
+    const Clock::time_point round = Clock::now();
+    std::vector<std::thread> others;
+    for (int t = 1; t < threads; ++t) others.emplace_back(work, t);
+    work(0);
+    for (std::thread& other : others) other.join();
+    best = std::max(best, units / since(round));
+  } while (since(start) < seconds);
+  return best;
+}
+
+constexpr int kSums = 12;
+constexpr std::int64_t kTurns = 4'000'000;
+
+#if defined(__x86_64__)
+__attribute__((target("avx2,fma"))) float fma_loop_wide() {
+  __m256 sums[kSums];
+  for (int i = 0; i < kSums; ++i) sums[i] = _mm256_set1_ps(static_cast<float>(i));
+  const __m256 a = _mm256_set1_ps(0.999F), b = _mm256_set1_ps(0.001F);
+  for (std::int64_t turn = 0; turn < kTurns; ++turn) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kSums; ++i) sums[i] = _mm256_fmadd_ps(sums[i], a, b);
+  }
+  float total = 0;
+  for (const __m256& s : sums) total += _mm256_cvtss_f32(s);
+  return total;
+}
+#endif
+
+float fma_loop_plain() {
+  float sums[kSums] = {};
+  for (std::int64_t turn = 0; turn < kTurns; ++turn) {
+    for (float& s : sums) s = s * 0.999F + 0.001F;
+  }
+  float total = 0;
+  for (const float s : sums) total += s;
+  return total;
+}
+
+double measure_fma(int threads, double seconds) {
+  double lanes = 1;
+  float (*loop)() = fma_loop_plain;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0) {
+    lanes = 8;
+    loop = fma_loop_wide;
+  }
+#endif
+  std::vector<float> sink(static_cast<std::size_t>(threads));
+  const double operations = 2.0 * lanes * kSums * static_cast<double>(kTurns) * threads;
+  return best_rate(threads, seconds, operations * 1e-9, [&](int t) { sink[static_cast<std::size_t>(t)] = loop(); });
+}
+
+double measure_copy(int threads, double seconds) {
+  constexpr std::size_t kBytes = std::size_t{128} << 20;
+  const StoragePtr from = allocate_host(kBytes), to = allocate_host(kBytes);
+  std::memset(from->data(), 1, kBytes);
+  std::memset(to->data(), 2, kBytes);
+  const std::size_t part = kBytes / static_cast<std::size_t>(threads);
+  return best_rate(threads, seconds, 2.0 * static_cast<double>(part) * threads * 1e-9, [&](int t) {
+    const std::size_t at = part * static_cast<std::size_t>(t);
+    std::memcpy(to->data() + at, from->data() + at, part);
+  });
+}
+
+double measure_gemm(double seconds) {
+  constexpr std::int64_t kSize = 1024;
+  auto product = jit([](const Array& a, const Array& b) { return matmul(a, b); }, {.name = "gemm"});
+  const Array a = full({kSize, kSize}, 0.5), b = full({kSize, kSize}, 0.25);
+  (void)product(a, b).literal();
+  return best_rate(1, seconds, 2e-9 * kSize * kSize * kSize, [&](int) { (void)product(a, b).literal(); });
+}
+
+}  // namespace
+
+MachineLimits measure_limits(double seconds) {
+  const int threads = default_threads() > 0 ? default_threads() : granted_threads();
+  return {.gemm_gflops = measure_gemm(seconds),
+          .fma_gflops = measure_fma(threads, seconds),
+          .copy_gbs = measure_copy(threads, seconds)};
+}
+
+std::string processor_name() {
+  std::ifstream file("/proc/cpuinfo");
+  for (std::string line; std::getline(file, line);) {
+    const std::size_t colon = line.find(": ");
+    if (line.starts_with("model name") && colon != std::string::npos) return line.substr(colon + 2);
+  }
+  return "unknown";
+}
+
+int granted_threads() {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  return ::sched_getaffinity(0, sizeof set, &set) == 0 ? std::max(1, CPU_COUNT(&set)) : 1;
+}
+
+}  // namespace tessera::train

@@ -1,0 +1,52 @@
+// The report of a run: report.html, one file that opens anywhere, made from the run's own files.
+// In: config.toml, metrics.jsonl, summary.json and report.json (what only the end of training knows). Read next:
+// report.cpp.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tessera/core/backend.hpp"
+#include "tessera/data/dataset.hpp"
+#include "tessera/train/evaluate.hpp"
+#include "tessera/train/limits.hpp"
+
+namespace tessera::train {
+
+using data::Path;
+
+/// A picture that the model got wrong.
+struct Mistake {
+  std::int64_t index = 0;  ///< in the test split
+  std::int64_t label = 0, predicted = 0;
+  double probability = 0;        ///< of what it said
+  double label_probability = 0;  ///< of what is true
+  std::string png;               ///< the picture, in base64
+};
+
+struct ReportData {
+  std::vector<std::string> classes;
+  std::vector<std::vector<std::int64_t>> confusion;  ///< [true][predicted]
+  std::vector<Mistake> mistakes;                     ///< the surest first
+  std::string processor;
+  MachineLimits limits;
+  std::int64_t batch = 0;
+  double step_seconds = 0;           ///< of a whole step, median
+  std::vector<StepProfile> profile;  ///< the kernels of one step
+};
+
+/// Counts an evaluation with probabilities into a confusion matrix and finds the `most` surest mistakes.
+void add_predictions(ReportData& report, const data::LabelledImages& images, const Evaluation& evaluation,
+                     std::size_t most = 24);
+
+std::string format_report_data(const ReportData& data);
+/// Nothing when the file does not exist.
+std::optional<ReportData> read_report_data(const Path& path);
+
+/// Writes report.html into the folder of a run, from its files; a run that did not finish has a shorter report.
+/// Throws Error when the folder holds no run.
+void write_report(const Path& run);
+
+}  // namespace tessera::train

@@ -1,0 +1,406 @@
+// The page: its parts from top to bottom, its style, and the little script that reads values off the charts.
+#include "tessera/train/report_page.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "tessera/train/progress.hpp"
+
+namespace tessera::train {
+namespace {
+
+constexpr std::string_view kStyle = R"css(
+:root{color-scheme:light dark;--paper:#fbfaf8;--card:#fff;--ink:#1d1f23;--soft:#686d76;--line:#e6e4df;--train:#8a93a3;--test:#1f6f8b;--rate:#9a7b3f;--good:31,111,139;--bad:196,84,48;--shade:0 1px 2px rgba(20,20,20,.05)}
+@media (prefers-color-scheme:dark){:root:not([data-theme=light]){--paper:#141517;--card:#1b1d20;--ink:#e9e8e5;--soft:#989da6;--line:#2d3035;--train:#7b8494;--test:#5fb7d4;--rate:#cfa85b;--good:95,183,212;--bad:232,125,86;--shade:none}}
+:root[data-theme=dark]{--paper:#141517;--card:#1b1d20;--ink:#e9e8e5;--soft:#989da6;--line:#2d3035;--train:#7b8494;--test:#5fb7d4;--rate:#cfa85b;--good:95,183,212;--bad:232,125,86;--shade:none}
+:root[data-theme=light]{color-scheme:light}:root[data-theme=dark]{color-scheme:dark}
+*{box-sizing:border-box}
+html{-webkit-text-size-adjust:100%}
+body{margin:0;background:var(--paper);color:var(--ink);font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,"Helvetica Neue",sans-serif;font-variant-numeric:tabular-nums}
+main{max-width:1080px;margin:0 auto;padding:40px 24px 64px}
+header{display:flex;align-items:flex-start;gap:16px}
+header div{flex:1;min-width:0}
+h1{font-size:clamp(28px,5vw,40px);line-height:1.1;letter-spacing:-.02em;margin:0;overflow-wrap:anywhere}
+h2{font-size:20px;letter-spacing:-.01em;margin:56px 0 4px}
+h2+p,header p{color:var(--soft);margin:4px 0 16px;max-width:68ch}
+button{font:inherit;font-size:14px;color:var(--soft);background:none;border:1px solid var(--line);border-radius:8px;padding:4px 12px;cursor:pointer}
+button:hover{color:var(--ink)}
+.note{border-left:3px solid rgb(var(--bad));padding:8px 14px;background:rgba(var(--bad),.08);border-radius:0 8px 8px 0;margin:16px 0}
+.tiles{display:grid;grid-template-columns:repeat(auto-fit,minmax(150px,1fr));gap:12px;margin:24px 0 0}
+.tile,.chart,.panel{background:var(--card);border:1px solid var(--line);border-radius:12px;box-shadow:var(--shade)}
+.tile{padding:14px 16px}
+.tile b{display:block;font-size:25px;line-height:1.2;font-weight:600;letter-spacing:-.02em;white-space:nowrap}
+.tile b small{font-size:15px;font-weight:500;color:var(--soft);letter-spacing:0}
+.tile span{font-size:13px;color:var(--soft)}
+.tile.first b{color:var(--test)}
+.charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,420px),1fr));gap:16px}
+.chart{margin:0;padding:14px 18px 34px}
+figcaption{display:flex;flex-wrap:wrap;gap:2px 16px;align-items:baseline;margin-bottom:14px}
+.key{font-size:13px;color:var(--soft)}
+.key::before{content:"";display:inline-block;width:14px;height:3px;border-radius:2px;margin-right:6px;vertical-align:middle;background:currentColor}
+.key.train::before{background:var(--train)}.key.test::before{background:var(--test)}.key.rate::before{background:var(--rate)}
+.plot{position:relative;height:220px;margin-left:44px;touch-action:pan-y}
+.plot svg{position:absolute;inset:0;width:100%;height:100%;overflow:hidden}
+.plot polyline,.dot{fill:none;stroke-width:2;vector-effect:non-scaling-stroke;stroke-linejoin:round}
+.dot{stroke-width:6;stroke-linecap:round}
+.plot .train{stroke:var(--train);stroke-width:1.5}.plot .test{stroke:var(--test)}.plot .rate{stroke:var(--rate)}
+.plot i{position:absolute;font-style:normal;font-size:12px;line-height:1;color:var(--soft)}
+.plot i.y{left:0;right:0;border-top:1px solid var(--line)}
+.plot i.y span{position:absolute;right:100%;margin-right:8px;transform:translateY(-55%);white-space:nowrap}
+.plot i.x{top:100%}
+.plot i.x span{position:absolute;top:8px;transform:translateX(-50%)}
+.cursor{position:absolute;top:0;bottom:0;width:1px;background:var(--soft);opacity:.5;display:none}
+.tip{position:absolute;top:6px;display:none;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:4px 10px;font-size:13px;line-height:1.5;pointer-events:none;white-space:nowrap;z-index:2}
+.panel{padding:16px 18px;overflow-x:auto}
+table{border-collapse:collapse;font-size:14px;width:100%}
+td,th{padding:5px 10px 5px 0;text-align:left;font-weight:400;vertical-align:baseline}
+tr+tr td,tr+tr th{border-top:1px solid var(--line)}
+.num{text-align:right;white-space:nowrap}
+thead th{color:var(--soft);font-size:13px}
+code{font:13px/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow-wrap:anywhere}
+.matrix{width:auto;border-collapse:separate;border-spacing:2px;font-size:13px;margin:0 auto}
+.matrix td,.matrix th{border:0!important;padding:0}
+.matrix td{width:46px;min-width:34px;height:36px;text-align:center;vertical-align:middle;border-radius:5px}
+.matrix th{color:var(--soft);white-space:nowrap;vertical-align:middle}
+.matrix tbody th{padding-right:10px;text-align:right;position:sticky;left:0;background:var(--card)}
+.matrix thead th{height:84px;vertical-align:bottom;text-align:center}
+.matrix thead span{writing-mode:vertical-rl;transform:rotate(180deg);padding-top:4px}
+.split{display:grid;grid-template-columns:minmax(0,1fr) 300px;gap:16px}
+.split>*{min-width:0}
+.mistakes{display:grid;grid-template-columns:repeat(auto-fill,minmax(112px,1fr));gap:12px}
+.mistakes figure{margin:0;background:var(--card);border:1px solid var(--line);border-radius:12px;padding:10px;font-size:13px;line-height:1.35}
+.mistakes img{display:block;width:100%;aspect-ratio:1;object-fit:contain;image-rendering:pixelated;border-radius:6px;background:#000;margin-bottom:8px}
+.mistakes b{font-weight:600;color:rgb(var(--bad))}
+.mistakes span{display:block;color:var(--soft);overflow-wrap:break-word}
+.mistakes small{font-size:12px;color:var(--soft);white-space:nowrap}
+.bar{height:8px;border-radius:4px;background:var(--line);overflow:hidden;min-width:60px}
+.bar div{height:100%;background:var(--test);border-radius:4px}
+.bar.limit div{background:var(--train)}
+.wide{width:40%}
+footer{color:var(--soft);font-size:13px;margin-top:56px;border-top:1px solid var(--line);padding-top:16px}
+@media (max-width:760px){main{padding:24px 16px 48px}.split{grid-template-columns:minmax(0,1fr)}.tile b{font-size:22px}.tiles{grid-template-columns:repeat(2,minmax(0,1fr));gap:10px}h2{margin-top:40px}.matrix{font-size:12px}.matrix td{width:34px;height:32px}.mistakes{grid-template-columns:repeat(auto-fill,minmax(96px,1fr))}.wide{width:22%}.chart{padding:12px 14px 32px}.panel{padding:12px 14px}.hide{display:none}}
+@media print{button{display:none}.tile,.chart,.panel{box-shadow:none}}
+)css";
+
+// Theme button; values under the pointer.
+constexpr std::string_view kScript = R"js(
+(function(){
+var root=document.documentElement,button=document.querySelector('button');
+button.onclick=function(){var dark=root.dataset.theme?root.dataset.theme==='dark':matchMedia('(prefers-color-scheme:dark)').matches;root.dataset.theme=dark?'light':'dark'};
+document.querySelectorAll('.plot').forEach(function(plot){
+ var data=JSON.parse(plot.querySelector('script').textContent),cursor=plot.querySelector('.cursor'),tip=plot.querySelector('.tip');
+ function show(e){
+  var box=plot.getBoundingClientRect(),part=Math.min(1,Math.max(0,(e.clientX-box.left)/box.width)),at=part*data.max;
+  tip.textContent='';
+  var head=document.createElement('div');head.textContent='epoch '+at.toFixed(2);head.style.color='var(--soft)';tip.appendChild(head);
+  data.series.forEach(function(s){
+   var best=0;for(var i=1;i<s.x.length;i++)if(Math.abs(s.x[i]-at)<Math.abs(s.x[best]-at))best=i;
+   var row=document.createElement('div');row.className='key '+s.c;var v=s.y[best];
+   row.textContent=s.n+' '+(data.percent?(100*v).toFixed(2)+' %':v>=100?v.toFixed(0):v.toPrecision(4));tip.appendChild(row)});
+  cursor.style.display=tip.style.display='block';cursor.style.left=100*part+'%';
+  if(part<.5){tip.style.left='calc('+100*part+'% + 10px)';tip.style.right='auto'}else{tip.style.right='calc('+100*(1-part)+'% + 10px)';tip.style.left='auto'}
+ }
+ plot.addEventListener('pointermove',show);plot.addEventListener('pointerdown',show);
+ plot.addEventListener('pointerleave',function(){cursor.style.display=tip.style.display='none'});
+});
+})();
+)js";
+
+/// 421642 -> "421,642".
+std::string grouped(std::int64_t value) {
+  std::string digits = std::to_string(value);
+  for (std::size_t at = digits.size(); at > 3 && digits[at - 4] != '-';) digits.insert(at -= 3, ",");
+  return digits;
+}
+
+std::string tile(const std::string& value, const std::string& unit, const std::string& name, bool first = false) {
+  return fmt::format("<div class=\"tile{}\"><b>{}{}</b><span>{}</span></div>", first ? " first" : "",
+                     escape_html(value), unit.empty() ? "" : " <small>" + escape_html(unit) + "</small>",
+                     escape_html(name));
+}
+
+std::string bar(double part, bool limit = false) {
+  return fmt::format("<div class=\"bar{}\"><div style=\"width:{:.1f}%\"></div></div>", limit ? " limit" : "",
+                     100 * std::clamp(part, 0.0, 1.0));
+}
+
+std::string fact(const ReportPage& page, std::string_view key) {
+  for (const auto& [name, value] : page.facts) {
+    if (name == key) return value;
+  }
+  return "";
+}
+
+std::string head(const ReportPage& page) {
+  const std::string title = escape_html(page.config.name.empty() ? "run" : page.config.name);
+  std::string machine = escape_html(page.data ? page.data->processor : fact(page, "processor"));
+  std::string html = fmt::format(
+      "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+      "content=\"width=device-width,initial-scale=1\">"
+      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; img-src data:; style-src "
+      "'unsafe-inline'; script-src 'unsafe-inline'\">"
+      "<title>{0} · "
+      "Tessera</title><style>{1}</style></head><body><main>\n<header><div><h1>{0}</h1><p>{2}</p></div><button "
+      "type=\"button\">Light / dark</button></header>\n",
+      title, kStyle, escape_html(page.config.description));
+  if (!page.summary) {
+    const bool diverged = !page.metrics.empty() && !std::isfinite(page.metrics.back().loss);
+    html += fmt::format(
+        "<p class=\"note\">{}</p>\n",
+        diverged
+            ? "This run diverged: its loss stopped being finite. Metrics and the last good checkpoint are kept."
+            : "This run has not finished. What it measured so far is below; it goes on with <code>--resume</code>.");
+  }
+  std::string tiles;
+  if (page.summary) {
+    const Summary& s = *page.summary;
+    tiles += tile(fmt::format("{:.2f}", 100 * s.test_accuracy), "%", "test accuracy", true);
+    const auto seconds = static_cast<std::int64_t>(std::llround(s.train_seconds));
+    tiles += seconds < 60 ? tile(fmt::format("{:.1f}", s.train_seconds), "s", "of training")
+                          : tile(fmt::format("{}:{:02}", seconds / 60, seconds % 60), "min", "of training");
+    tiles += tile(s.examples_per_second >= 1000 ? fmt::format("{:.1f}k", s.examples_per_second / 1000)
+                                                : fmt::format("{:.0f}", s.examples_per_second),
+                  "", "examples per second");
+    tiles += tile(fmt::format("{:.0f}", 100 * s.gemm_fraction), "%", "of the matrix-product limit");
+    tiles += tile(grouped(s.parameters), "", "parameters");
+    tiles += tile(fmt::format("{:.0f}", static_cast<double>(s.peak_memory_bytes) * 1e-6), "MB", "peak memory");
+  } else {
+    const auto last =
+        std::find_if(page.metrics.rbegin(), page.metrics.rend(), [](const Metric& m) { return m.split != "train"; });
+    if (last != page.metrics.rend())
+      tiles += tile(fmt::format("{:.2f}", 100 * last->accuracy), "%", last->split + " accuracy so far", true);
+    if (!page.metrics.empty()) {
+      tiles += tile(grouped(page.metrics.back().step), "", "steps");
+      tiles += tile(fmt::format("{:.1f}", page.metrics.back().epoch),
+                    "of " + fmt::format("{:g}", page.config.train.epochs), "epochs");
+      tiles += tile(format_duration(page.metrics.back().elapsed_seconds), "", "so far");
+    }
+  }
+  if (!tiles.empty()) html += "<div class=\"tiles\">" + tiles + "</div>\n";
+  if (!machine.empty()) {
+    html += fmt::format(
+        "<p style=\"color:var(--soft);font-size:14px;margin:14px 0 0\">{}, {} threads, device {}, precision {}</p>\n",
+        machine, escape_html(fact(page, "threads")), escape_html(fact(page, "device")),
+        escape_html(page.config.train.precision));
+  }
+  return html;
+}
+
+std::string curves(const ReportPage& page) {
+  if (page.metrics.empty()) return "";
+  Series loss_train{"train", "train", {}, {}}, accuracy_train = loss_train, rate{"learning rate", "rate", {}, {}},
+                                               speed{"examples per second", "train", {}, {}};
+  std::string split = "test";
+  for (const Metric& m : page.metrics) split = m.split == "valid" ? "valid" : split;
+  Series loss_test{split, "test", {}, {}, true}, accuracy_test = loss_test;
+  const auto add = [](Series& s, double x, double y) {
+    s.x.push_back(x);
+    s.y.push_back(y);
+  };
+  for (const Metric& m : page.metrics) {
+    if (m.split == "train") {
+      add(loss_train, m.epoch, m.loss);
+      add(accuracy_train, m.epoch, m.accuracy);
+      add(rate, m.epoch, m.learning_rate);
+      add(speed, m.epoch, m.examples_per_second);
+    } else if (m.split == split) {
+      add(loss_test, m.epoch, m.loss);
+      add(accuracy_test, m.epoch, m.accuracy);
+    }
+  }
+  return "<h2>Learning</h2><p>Over the epochs; training values are means over the steps since the one "
+         "before.</p>\n<div class=\"charts\">" +
+         format_chart("Loss", Axis::Logarithmic, {loss_train, loss_test}) +
+         format_chart("Accuracy", Axis::Percent, {accuracy_train, accuracy_test}) +
+         format_chart("Learning rate", Axis::Linear, {rate}) + format_chart("Speed", Axis::Linear, {speed}) +
+         "</div>\n";
+}
+
+/// Classes beyond which a matrix is no longer legible.
+constexpr std::size_t kMatrixClasses = 24;
+
+std::string confusion(const ReportData& data) {
+  const std::size_t n = data.classes.size();
+  struct Pair {
+    std::size_t truth, said;
+    std::int64_t count;
+  };
+  std::vector<Pair> pairs;
+  for (std::size_t t = 0; t < n; ++t) {
+    for (std::size_t p = 0; p < n; ++p) {
+      if (t != p && data.confusion[t][p] > 0) pairs.push_back({t, p, data.confusion[t][p]});
+    }
+  }
+  std::stable_sort(pairs.begin(), pairs.end(), [](const Pair& a, const Pair& b) { return a.count > b.count; });
+  std::string list =
+      "<div class=\"panel\"><table><thead><tr><th>Most often</th><th class=\"num\">times</th></tr></thead>";
+  for (std::size_t i = 0; i < pairs.size() && i < 9; ++i)
+    list += fmt::format(
+        "<tr><td>{} <span style=\"color:var(--soft)\">taken for</span> {}</td><td class=\"num\">{}</td></tr>",
+        escape_html(data.classes[pairs[i].truth]), escape_html(data.classes[pairs[i].said]), grouped(pairs[i].count));
+  if (pairs.empty()) list += "<tr><td>no mistake at all</td><td></td></tr>";
+  list += "</table></div>";
+  std::string html = "<h2>Confusion</h2><p>Rows are what a picture shows, columns what the model said.</p>\n";
+  if (n > kMatrixClasses) return html + list;
+  html += "<div class=\"split\"><div class=\"panel\"><table class=\"matrix\"><thead><tr><th></th>";
+  for (const std::string& name : data.classes) html += fmt::format("<th><span>{}</span></th>", escape_html(name));
+  html += "</tr></thead><tbody>";
+  for (std::size_t t = 0; t < n; ++t) {
+    const double total = static_cast<double>(std::max<std::int64_t>(
+        1, std::accumulate(data.confusion[t].begin(), data.confusion[t].end(), std::int64_t{0})));
+    html += fmt::format("<tr><th>{}</th>", escape_html(data.classes[t]));
+    for (std::size_t p = 0; p < n; ++p) {
+      const double part = static_cast<double>(data.confusion[t][p]) / total;
+      // Mistakes are rare: the root of their share keeps them visible.
+      const double strength = t == p ? 0.1 + 0.5 * part : part > 0 ? 0.06 + 0.9 * std::sqrt(part) : 0;
+      html += fmt::format("<td style=\"background:rgba(var(--{}),{:.2f})\" title=\"{} as {}: {}\">{}</td>",
+                          t == p ? "good" : "bad", strength, escape_html(data.classes[t]), escape_html(data.classes[p]),
+                          data.confusion[t][p], data.confusion[t][p] > 0 ? std::to_string(data.confusion[t][p]) : "");
+    }
+    html += "</tr>";
+  }
+  return html + "</tbody></table></div>" + list + "</div>\n";
+}
+
+std::string mistakes(const ReportData& data) {
+  if (data.mistakes.empty()) return "";
+  std::string html =
+      "<h2>Worst mistakes</h2><p>The test pictures whose true label the model found least likely: what it said, and "
+      "what is true.</p>\n<div class=\"mistakes\">";
+  for (const Mistake& m : data.mistakes) {
+    const std::string said = escape_html(data.classes[static_cast<std::size_t>(m.predicted)]),
+                      truth = escape_html(data.classes[static_cast<std::size_t>(m.label)]);
+    html += fmt::format(
+        "<figure><img src=\"data:image/png;base64,{}\" alt=\"test picture {}\"><b>{}</b> <small>{:.0f} "
+        "%</small><span>is {} <small>{:.0f} %</small></span></figure>",
+        m.png, m.index, said, 100 * m.probability, truth, 100 * m.label_probability);
+  }
+  return html + "</div>\n";
+}
+
+std::string speed(const ReportPage& page) {
+  const Summary& s = *page.summary;
+  std::string html =
+      "<h2>Speed</h2><p>Against what this machine can do at most, measured after the training.</p>\n<div "
+      "class=\"split\"><div class=\"panel\"><table>";
+  if (page.data) {
+    const MachineLimits& limits = page.data->limits;
+    const double reached = s.examples_per_second * s.flops_per_example * 1e-9,
+                 most = std::max({limits.fma_gflops, limits.gemm_gflops, reached, 1e-9});
+    const auto row = [&](const char* name, double value, bool limit) {
+      html += fmt::format("<tr><td>{}</td><td class=\"wide\">{}</td><td class=\"num\">{:.1f} GFLOP/s</td></tr>", name,
+                          bar(value / most, limit), value);
+    };
+    row("this training", reached, false);
+    row("matrix product", limits.gemm_gflops, true);
+    row("multiply-adds in registers", limits.fma_gflops, true);
+    html += fmt::format("<tr><td>copy in memory</td><td class=\"wide\"></td><td class=\"num\">{:.1f} GB/s</td></tr>",
+                        limits.copy_gbs);
+  }
+  html +=
+      fmt::format("<tr><td>work for one example</td><td class=\"wide\"></td><td class=\"num\">{:.2f} MFLOP</td></tr>",
+                  s.flops_per_example * 1e-6);
+  if (page.data && page.data->step_seconds > 0)
+    html +=
+        fmt::format("<tr><td>one step of {} examples</td><td class=\"wide\"></td><td class=\"num\">{:.2f} ms</td></tr>",
+                    page.data->batch, 1e3 * page.data->step_seconds);
+  html += fmt::format(
+      "<tr><td>compiling</td><td class=\"wide\"></td><td class=\"num\">{}</td></tr><tr><td>everything, evaluation "
+      "included</td><td class=\"wide\"></td><td class=\"num\">{}</td></tr>",
+      format_duration(s.compile_seconds), format_duration(s.wall_seconds));
+  html +=
+      "</table></div><div class=\"panel\"><table><thead><tr><th>Accuracy of</th><th class=\"num\">reached "
+      "after</th></tr></thead>";
+  for (const auto& [accuracy, seconds] : s.time_to)
+    html += fmt::format("<tr><td>{:g} %</td><td class=\"num\">{}</td></tr>", 100 * accuracy, format_duration(seconds));
+  if (s.time_to.empty()) html += "<tr><td>none of the milestones</td><td></td></tr>";
+  return html + "</table></div></div>\n";
+}
+
+std::string kernels(const ReportData& data) {
+  std::vector<StepProfile> list = data.profile;
+  const double total =
+      std::accumulate(list.begin(), list.end(), 0.0, [](double sum, const StepProfile& p) { return sum + p.seconds; });
+  if (list.empty() || !(total > 0)) return "";
+  std::stable_sort(list.begin(), list.end(),
+                   [](const StepProfile& a, const StepProfile& b) { return a.seconds > b.seconds; });
+  constexpr std::size_t kMost = 20;
+  std::string html = fmt::format(
+      "<h2>Where a step goes</h2><p>{} kernels, {:.2f} ms together, each timed alone; the slowest first.</p>\n<div "
+      "class=\"panel\"><table><thead><tr><th>Kernel</th>"
+      "<th class=\"wide\"></th><th class=\"num\">ms</th><th class=\"num\">share</th><th class=\"num "
+      "hide\">GB/s</th><th class=\"num hide\">GFLOP/s</th></tr></thead>",
+      list.size(), 1e3 * total);
+  const auto row = [&](const std::string& name, double seconds, double bytes, double operations) {
+    html += fmt::format(
+        "<tr><td><code>{}</code></td><td class=\"wide\">{}</td><td class=\"num\">{:.3f}</td><td class=\"num\">{:.1f} "
+        "%</td><td class=\"num hide\">{}</td><td class=\"num hide\">{}</td></tr>",
+        escape_html(name), bar(seconds / list[0].seconds), 1e3 * seconds, 100 * seconds / total,
+        bytes > 0 ? fmt::format("{:.1f}", bytes / seconds * 1e-9) : "",
+        operations > 0 ? fmt::format("{:.1f}", operations / seconds * 1e-9) : "");
+  };
+  double rest = 0;
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    if (i < kMost && list[i].seconds > 0)
+      row(list[i].name, list[i].seconds, list[i].bytes, list[i].operations);
+    else
+      rest += list[i].seconds;
+  }
+  if (rest > 0) row(fmt::format("{} more", list.size() - std::min(kMost, list.size())), rest, 0, 0);
+  return html + "</table></div>\n";
+}
+
+std::string configuration(const ReportPage& page) {
+  std::string html =
+      "<h2>Configuration</h2><p>As in config.toml, which trains this run again.</p>\n<div class=\"charts\"><div "
+      "class=\"panel\"><table>";
+  const std::vector<Setting> keys = entries(page.config);
+  const auto row = [&](const std::string& key, const std::string& value) {
+    html += fmt::format("<tr><td>{}</td><td class=\"num\" style=\"white-space:normal\"><code>{}</code></td></tr>",
+                        escape_html(key), escape_html(value));
+  };
+  const std::size_t half = (keys.size() + page.facts.size() + 1) / 2;
+  std::size_t n = 0;
+  const auto next = [&](const std::string& key, const std::string& value) {
+    if (n++ == half) html += "</table></div><div class=\"panel\"><table>";
+    row(key, value);
+  };
+  for (const auto& [key, value] : keys) next(key, value);
+  for (const auto& [key, value] : page.facts) next("run." + key, value);
+  return html + "</table></div></div>\n";
+}
+
+}  // namespace
+
+std::string escape_html(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      case '\'': out += "&#39;"; break;
+      default: out += c;
+    }
+  }
+  return out;
+}
+
+std::string format_page(const ReportPage& page) {
+  std::string html = head(page) + curves(page);
+  if (page.data) html += confusion(*page.data) + mistakes(*page.data);
+  if (page.summary) html += speed(page);
+  if (page.data) html += kernels(*page.data);
+  html += configuration(page);
+  html += fmt::format(
+      "<footer>Written by Tessera {} from the files of the run. This page loads nothing from "
+      "anywhere.</footer>\n</main><script>{}</script></body></html>\n",
+      escape_html(fact(page, "version")), kScript);
+  return html;
+}
+
+}  // namespace tessera::train
