@@ -526,7 +526,7 @@ Graph random_graph(std::mt19937& random, int size, bool large) {
     const std::int64_t d = rank == 0 ? 0 : static_cast<std::int64_t>(pick(shape.size()));
     const auto ud = static_cast<std::size_t>(d);
     Value made = x;
-    switch (pick(14)) {
+    switch (pick(19)) {
       case 0: made = b.add(x, like(x)); break;
       case 1: made = b.unary(Op::Tanh, x); break;
       case 2: made = b.binary(random() % 2 == 0 ? Op::Maximum : Op::Minimum, x, like(x)); break;
@@ -587,6 +587,56 @@ Graph random_graph(std::mt19937& random, int size, bool large) {
       case 12:
         if (rank > 0 && shape[ud] < 90) made = b.concatenate({x, b.negate(like(x))}, d);
         break;
+      case 13: {
+        if (rank != 2 || element_count(shape) > 20000) break;
+        const Value other = like(x);
+        made = random() % 2 == 0 ? b.dot_general(x, other, {{}, {}, {0}, {0}})
+                                 : b.dot_general(x, b.transpose(other, {1, 0}), {{}, {}, {1}, {0}});
+        break;
+      }
+      case 14: {
+        if (rank == 0) break;
+        Values operands{x};
+        Shape sizes = shape;
+        sizes[ud] = (shape[ud] + 1) / 2;
+        for (std::int64_t k = 0; k < rank; ++k)
+          operands.push_back(b.full(DType::I32, static_cast<double>(pick(5)) - 1));
+        made = graph.add1(Op::DynamicSlice, operands, {{"slice_sizes", Integers(sizes)}});
+        break;
+      }
+      case 15: {
+        if (rank == 0) break;
+        Values operands{like(x), b.slice(x, Integers(shape.size(), 0), [&] {
+                          Integers limit = shape;
+                          limit[ud] = (shape[ud] + 1) / 2;
+                          return limit;
+                        }())};
+        for (std::int64_t k = 0; k < rank; ++k)
+          operands.push_back(b.full(DType::I32, static_cast<double>(pick(5)) - 1));
+        made = graph.add1(Op::DynamicUpdateSlice, operands);
+        break;
+      }
+      case 16: {
+        if (rank == 0 || shape[ud] < 3) break;
+        Integers window(shape.size(), 1), ones(shape.size(), 1), padding(2 * shape.size(), 0);
+        window[ud] = 2 + static_cast<std::int64_t>(pick(2));
+        padding[2 * ud] = static_cast<std::int64_t>(pick(2));
+        made = graph.add1(Op::ReduceWindow, {x, b.full(DType::F32, 0)},
+                          {{"window_dimensions", window},
+                           {"window_strides", ones},
+                           {"base_dilations", ones},
+                           {"window_dilations", ones},
+                           {"padding", padding}},
+                          {ir::reducer(Op::Add, DType::F32)});
+        break;
+      }
+      case 17: {
+        if (rank == 0) break;
+        const Value counted = b.convert(b.iota(DType::I32, shape, d), DType::F32);
+        made = b.select(b.compare(counted, b.full(DType::F32, 2, shape), "GT"), x,
+                        b.binary(Op::Divide, x, b.add(counted, b.full(DType::F32, 1, shape))));
+        break;
+      }
       default:
         if (rank == 2)
           made = softmax(b, x);

@@ -58,6 +58,13 @@ class Emitter {
   }
 
   ir::ScatterTarget scatter_target(const ir::Node& node, const ir::Index& update);
+  /// What a cluster stored is loaded by those that follow it; what it held in locals is gone.
+  void finish_cluster() {
+    withheld_.clear();
+    held_.clear();
+    memo_.clear();
+  }
+
   std::vector<kernel::Expr> apply(const ir::Graph& region, const std::vector<kernel::Expr>& arguments);
   /// `e` as it is after a trip through `dtype`, when that is a half.
   kernel::Expr rounded(kernel::Expr e, DType dtype);

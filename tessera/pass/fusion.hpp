@@ -4,6 +4,7 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "tessera/ir/primitive.hpp"
@@ -71,8 +72,11 @@ bool updates_in_place(const ir::Node& node);
 
 Fusion fuse(const ir::Graph& graph, const Target& target);
 
-/// The step of a cluster. `buffer_of(value)` names the buffer of a stored value.
-Step schedule(const Fusion& fusion, const Cluster& cluster, const Target& target,
+/// Not worth several threads; neighbours like that share a kernel.
+bool is_small(const Cluster& cluster);
+/// The step of one cluster, or of several small ones, one after the other. `buffer_of[value]` is the buffer of a stored
+/// value.
+Step schedule(const Fusion& fusion, std::span<const Cluster> clusters, const Target& target,
               const std::vector<std::int32_t>& buffer_of);
 
 // The passes before fusion: Graph -> Graph.

@@ -30,6 +30,9 @@ void separate_results(ir::Graph& graph) {
   }
 }
 
+/// Items of small clusters in one kernel.
+constexpr std::size_t kMostTogether = 32;
+
 bool is_empty(const Cluster& cluster, const ir::Graph& graph) {
   const auto none = [&](Value v) { return element_count(graph.shape(v)) == 0; };
   if (cluster.kind == Cluster::Kind::Update)
@@ -103,9 +106,16 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
     else
       add_buffer(v, Buffer::Kind::Temporary, 0);
   }
-  for (const Cluster& cluster : fusion.clusters) {
-    if (is_empty(cluster, graph) && cluster.kind != Cluster::Kind::Host) continue;
-    Step step = schedule(fusion, cluster, target, buffer_of);
+  std::vector<Cluster> clusters;
+  for (const Cluster& cluster : fusion.clusters)
+    if (cluster.kind == Cluster::Kind::Host || !is_empty(cluster, graph)) clusters.push_back(cluster);
+  for (std::size_t first = 0, end = 0; first < clusters.size(); first = end) {
+    std::size_t items = clusters[first].items.size();
+    for (end = first + 1; end < clusters.size() && is_small(clusters[first]) && is_small(clusters[end]); ++end) {
+      items += clusters[end].items.size();
+      if (items > kMostTogether) break;
+    }
+    Step step = schedule(fusion, std::span(clusters).subspan(first, end - first), target, buffer_of);
     for (const std::int32_t b : std::set<std::int32_t>(step.buffers.begin(), step.buffers.end()))
       step.bytes += static_cast<double>(byte_size(program.buffers[static_cast<std::size_t>(b)].type));
     program.steps.push_back(std::move(step));

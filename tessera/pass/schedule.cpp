@@ -54,12 +54,17 @@ class Boundaries {
       if (keep_[d]) return d;
     return 0;
   }
+  /// False when some access moves elements: windows, slices, transposes.
+  [[nodiscard]] bool regular() const { return regular_; }
 
  private:
   /// For each dimension of a value: the root's dimension that indexes it; -1: none (extent 1 there).
   using Map = std::vector<int>;
 
-  void keep_all() { std::fill(keep_.begin(), keep_.end(), true); }
+  void keep_all() {
+    regular_ = false;
+    std::fill(keep_.begin(), keep_.end(), true);
+  }
   void leaf(const Map& map) {
     for (std::size_t d = 1; d < root_.size(); ++d) {
       const auto at = [&](std::size_t dim) { return std::find(map.begin(), map.end(), static_cast<int>(dim)); };
@@ -124,6 +129,7 @@ class Boundaries {
   const ir::Graph& graph_;
   const Shape& root_;
   std::vector<bool> keep_;
+  bool regular_ = true;
   std::set<std::pair<Value, Map>> seen_;
 };
 
@@ -136,9 +142,8 @@ std::int64_t divisor(std::int64_t n, std::int64_t limit) {
 
 class Scheduler {
  public:
-  Scheduler(const Fusion& fusion, const Cluster& cluster, const Target& target, kernel::Kernel& k,
-            const std::vector<std::int32_t>& buffer_of)
-      : fusion_(fusion), graph_(*fusion.graph), cluster_(cluster), target_(target), e(fusion, k, buffer_of) {}
+  Scheduler(Emitter& emitter, const Cluster& cluster, const Target& target)
+      : fusion_(emitter.fusion_), graph_(emitter.graph_), cluster_(cluster), target_(target), e(emitter) {}
 
   void run() {
     for (const Item& item : cluster_.items)
@@ -150,8 +155,8 @@ class Scheduler {
       case Cluster::Kind::Update: cluster_.node->op == Op::Scatter ? scatter() : update_slice(); break;
       default: break;
     }
+    e.finish_cluster();
   }
-  [[nodiscard]] std::vector<std::int32_t> buffers() const { return e.buffers; }
 
  private:
   [[nodiscard]] bool parallel() const { return target_.threads > 1 && cluster_.cost >= kParallelWork; }
@@ -177,15 +182,17 @@ class Scheduler {
     const Shape& shape = graph_.shape(cluster_.items[0].value);
     const std::int64_t total = element_count(shape);
     std::size_t start = 0;
+    bool regular = true;
     for (const Item& item : cluster_.items) {
       Boundaries boundaries(fusion_, shape);
       boundaries.visit_operands(*graph_.producer(item.value));
       start = std::max(start, boundaries.run_start());
+      regular = regular && boundaries.regular();
     }
     std::int64_t run = 1;
     for (std::size_t d = start; d < shape.size(); ++d) run *= shape[d];
-    // A run shorter than the lanes is not worth a vector loop of its own.
-    while (run < kLanes && start > 0) run *= shape[--start];
+    // A run shorter than the lanes is not worth a vector loop of its own, unless a longer one would gather.
+    while (run < (regular ? kLanes : kLanes / 4) && start > 0) run *= shape[--start];
     const std::int64_t outer = total / run;
     std::int64_t splits = 1;
     if (parallel() && outer < 4 * target_.threads && run >= 4096) splits = divisor(run / kLanes, 16 * target_.threads);
@@ -429,7 +436,7 @@ class Scheduler {
   const ir::Graph& graph_;
   const Cluster& cluster_;
   const Target& target_;
-  Emitter e;
+  Emitter& e;
   bool outer_open_ = false, vector_open_ = false;
 };
 
@@ -451,30 +458,38 @@ Step library_step(const Fusion& fusion, const Cluster& cluster, const std::vecto
 
 }  // namespace
 
-Step schedule(const Fusion& fusion, const Cluster& cluster, const Target& target,
+bool is_small(const Cluster& cluster) {
+  const bool loops = cluster.kind == Cluster::Kind::Map || cluster.kind == Cluster::Kind::Rows ||
+                     cluster.kind == Cluster::Kind::Columns;
+  return loops && cluster.cost < kParallelWork;
+}
+
+Step schedule(const Fusion& fusion, std::span<const Cluster> clusters, const Target& target,
               const std::vector<std::int32_t>& buffer_of) {
   const ir::Graph& graph = *fusion.graph;
   Step step;
-  if (cluster.kind == Cluster::Kind::Library || cluster.kind == Cluster::Kind::Host) {
-    step = library_step(fusion, cluster, buffer_of);
+  const Cluster& last = clusters.back();
+  if (last.kind == Cluster::Kind::Library || last.kind == Cluster::Kind::Host) {
+    step = library_step(fusion, last, buffer_of);
     const ir::Primitive& row = ir::primitive(step.library.node.op);
     if (row.cost)
       step.operations =
           row.cost(step.library.node, step.library.operand_types, {&step.library.result_type, 1}).operations;
   } else {
-    step.operations = cluster.cost;
-    for (const Item& item : cluster.items) {
-      const Node& node = *graph.producer(item.value);
-      step.kernel.name += (step.kernel.name.empty() ? "" : "_") + std::string(ir::name(node.op));
-      step.kernel.comment += (step.kernel.comment.empty() ? "" : "\n") + describe(graph, item.value);
+    Emitter emitter(fusion, step.kernel, buffer_of);
+    for (const Cluster& cluster : clusters) {
+      step.operations += cluster.cost;
+      for (const Item& item : cluster.items) {
+        const Node& node = *graph.producer(item.value);
+        step.kernel.name += (step.kernel.name.empty() ? "" : "_") + std::string(ir::name(node.op));
+        step.kernel.comment += (step.kernel.comment.empty() ? "" : "\n") + describe(graph, item.value);
+      }
+      Scheduler(emitter, cluster, target).run();
     }
     if (step.kernel.name.size() > 48) step.kernel.name.resize(48);
-    Scheduler scheduler(fusion, cluster, target, step.kernel, buffer_of);
-    scheduler.run();
-    step.buffers = scheduler.buffers();
+    step.buffers = emitter.buffers;
   }
-  step.location =
-      cluster.node != nullptr ? cluster.node->location : graph.producer(cluster.items.back().value)->location;
+  step.location = last.node != nullptr ? last.node->location : graph.producer(last.items.back().value)->location;
   return step;
 }
 
