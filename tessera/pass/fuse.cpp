@@ -229,8 +229,8 @@ class Fuser {
   }
 
   [[nodiscard]] bool is_library(const Node& node) const {
-    return (node.op == Op::DotGeneral || node.op == Op::Convolution) && target_.has_library_kernel != nullptr &&
-           target_.has_library_kernel(graph_, node);
+    return (node.op == Op::DotGeneral || node.op == Op::Convolution || node.op == Op::CustomCall) &&
+           target_.has_library_kernel != nullptr && target_.has_library_kernel(graph_, node);
   }
 
   [[nodiscard]] bool is_zero(Value v) const {
@@ -245,7 +245,7 @@ class Fuser {
   /// Bias, added tensor and relu behind a product, as long as nobody else wants what is in between.
   void match_libraries() {
     for (const Node& node : graph_.nodes) {
-      if (!is_library(node)) continue;
+      if (node.op == Op::CustomCall || !is_library(node)) continue;
       Cluster cluster;
       cluster.kind = Cluster::Kind::Library;
       cluster.node = &node;
@@ -424,7 +424,9 @@ class Fuser {
         if (library)
           group.cluster = library_[v];
         else if (node.op == Op::CustomCall || updates_in_place(node)) {
-          group.cluster.kind = node.op == Op::CustomCall ? Cluster::Kind::Host : Cluster::Kind::Update;
+          group.cluster.kind = updates_in_place(node) ? Cluster::Kind::Update
+                               : is_library(node)     ? Cluster::Kind::Library
+                                                      : Cluster::Kind::Host;
           group.cluster.node = &node;
         } else if (item.form && item.form->inner == 1) {
           group.cluster.kind = Cluster::Kind::Rows;

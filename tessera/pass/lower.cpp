@@ -46,6 +46,7 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
   Dump dump(traced.name);
   if (dump.active()) dump.write("trace", ir::to_string(traced, true));
   ir::Graph graph = simplify(traced);
+  if (target.prepare != nullptr) graph = simplify(target.prepare(graph));
   if (options.precision == Precision::BFloat16) graph = simplify(lower_precision(graph));
   graph = split_reductions(graph, target.threads);
   graph = separate_updates(graph);

@@ -17,19 +17,22 @@ struct Target {
   std::string name = "cpu";
   int threads = 1;
   Precision precision = Precision::Float32;
-  /// Asked for each product and convolution, with the element types and shapes as they stand after simplify: true when
-  /// the backend has a library kernel for it. The others are lowered to loops.
+  /// Asked for each product, convolution and custom call, with the element types and shapes as they stand after
+  /// simplify: true when the backend has a library kernel for it. The others are lowered to loops.
   bool (*has_library_kernel)(const ir::Graph& graph, const ir::Node& node) = nullptr;
+  /// Run once after simplify: puts custom calls, which are library kernels of the backend, in place of what they
+  /// compute.
+  ir::Graph (*prepare)(const ir::Graph& graph) = nullptr;
 };
 
 /// Memory that steps read and write.
 struct Buffer {
   enum class Kind : std::uint8_t { Input, Output, Temporary, Constant } kind = Kind::Temporary;
   TensorType type;
-  std::int32_t index = 0;      ///< Input: which parameter; Output: which result; Constant: index into Program::constants
-  std::size_t offset = 0;      ///< Temporary: bytes from the start of the arena (a multiple of 64)
+  std::int32_t index = 0;  ///< Input: which parameter; Output: which result; Constant: index into Program::constants
+  std::size_t offset = 0;  ///< Temporary: bytes from the start of the arena (a multiple of 64)
   std::int32_t donated_from = -1;  ///< Output: the donated input whose memory it takes
-  std::string name;            ///< for plans and messages: the operation and the user's place
+  std::string name;                ///< for plans and messages: the operation and the user's place
 };
 
 /// Work that a vendor library does: the node as it stands in the graph, and what was fused onto its result.
@@ -38,9 +41,9 @@ struct LibraryCall {
   /// One elementwise operation on the running result.
   struct Epilogue {
     enum class Kind : std::uint8_t {
-      AddBias,   ///< + operand of shape [last dimension]
-      AddTensor, ///< + operand of the result's shape
-      Relu,      ///< max(., 0)
+      AddBias,    ///< + operand of shape [last dimension]
+      AddTensor,  ///< + operand of the result's shape
+      Relu,       ///< max(., 0)
     } kind;
   };
   ir::Node node;
@@ -52,7 +55,7 @@ struct LibraryCall {
 struct Step {
   enum class Kind : std::uint8_t { Kernel, Library, Host } kind = Kind::Kernel;
   kernel::Kernel kernel;
-  LibraryCall library;            ///< Host: a custom_call that runs on the host; its node only
+  LibraryCall library;  ///< Host: a custom_call that runs on the host; its node only
   /// Buffers: Kernel: one for each kernel argument; Library and Host: operands, then results.
   std::vector<std::int32_t> buffers;
   double operations = 0;

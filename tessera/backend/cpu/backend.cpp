@@ -32,7 +32,7 @@ class CpuBackend final : public Backend {
           fmt::format("bf16 precision needs a processor with AVX-512 and a build with oneDNN; this one has {}; use f32",
                       instruction_set()));
     const int threads = plan_threads(options.threads);
-    const pass::Target target{"cpu", threads, options.precision, has_library_kernel};
+    const pass::Target target{"cpu", threads, options.precision, has_library_kernel, use_few_channel_kernels};
     pass::Program program = pass::lower(graph, target, options);
     std::vector<const kernel::Kernel*> kernels;
     for (const pass::Step& step : program.steps)

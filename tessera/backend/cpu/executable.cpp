@@ -47,7 +47,7 @@ struct Patch {
 struct Launch {
   Step::Kind kind = Step::Kind::Kernel;
   KernelPointer function = nullptr;
-  std::unique_ptr<onednn::Call> call;
+  std::unique_ptr<Call> call;
   std::int64_t extent = 1;
   bool parallel = false;
   std::size_t first = 0;  ///< of its arguments in the table

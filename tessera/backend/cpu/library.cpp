@@ -63,9 +63,9 @@ bool known_types(DType lhs, DType rhs, DType result) {
 }
 
 /// What oneDNN does not fuse, in place on the result, one row of the last dimension after the other.
-class Followed final : public onednn::Call {
+class Followed final : public Call {
  public:
-  Followed(std::unique_ptr<onednn::Call> call, std::vector<pass::LibraryCall::Epilogue> epilogue, std::size_t first,
+  Followed(std::unique_ptr<Call> call, std::vector<pass::LibraryCall::Epilogue> epilogue, std::size_t first,
            const TensorType& result, std::size_t addends, int threads)
       : call_(std::move(call)),
         epilogue_(std::move(epilogue)),
@@ -124,7 +124,7 @@ class Followed final : public onednn::Call {
     return T(x <= 0 ? 0.0F : x);
   }
 
-  std::unique_ptr<onednn::Call> call_;
+  std::unique_ptr<Call> call_;
   std::vector<pass::LibraryCall::Epilogue> epilogue_;
   std::size_t first_;
   DType dtype_;
@@ -209,6 +209,7 @@ std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const 
 
 bool has_library_kernel(const ir::Graph& graph, const ir::Node& node) {
   const std::vector<TensorType> operands = graph.types(node.operands);
+  if (node.op == ir::Op::CustomCall) return make_few_channel_call(node, operands, 1) != nullptr;
   const TensorType& result = graph.type(node.results[0]);
   double operations = 2.0 * static_cast<double>(element_count(result.shape));
   if (node.op == ir::Op::DotGeneral) {
@@ -230,9 +231,10 @@ bool has_library_kernel(const ir::Graph& graph, const ir::Node& node) {
   return false;
 }
 
-std::unique_ptr<onednn::Call> make_library_call(const pass::LibraryCall& call, int threads) {
+std::unique_ptr<Call> make_library_call(const pass::LibraryCall& call, int threads) {
   using Kind = pass::LibraryCall::Epilogue::Kind;
   const TensorType& result = call.result_type;
+  if (auto made = make_few_channel_call(call.node, call.operand_types, threads)) return made;
   std::optional<onednn::Product> product;
   std::optional<onednn::Convolution> convolution;
   if (call.node.op == ir::Op::DotGeneral) product = as_product(call.node, call.operand_types, result);
@@ -259,7 +261,7 @@ std::unique_ptr<onednn::Call> make_library_call(const pass::LibraryCall& call, i
   }
   for (const auto& e : call.epilogue) addends += e.kind != Kind::Relu ? 1 : 0;
 
-  std::unique_ptr<onednn::Call> made;
+  std::unique_ptr<Call> made;
   with_team(threads, [&] {
     const auto make = [&] {
       return product ? onednn::make_call(*product, fused) : onednn::make_call(*convolution, fused);

@@ -20,8 +20,14 @@ std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const 
 /// pass::Target's question: true when a library kernel is there and worth its call.
 bool has_library_kernel(const ir::Graph& graph, const ir::Node& node);
 
+/// pass::Target's `prepare`: convolutions of few channels with their ReLU, pooling and gradients, as custom calls of
+/// backend/cpu/few_channel.hpp.
+ir::Graph use_few_channel_kernels(const ir::Graph& graph);
+/// The call of such a custom call; null for any other.
+std::unique_ptr<Call> make_few_channel_call(const ir::Node& node, std::span<const TensorType> operands, int threads);
+
 /// Prepares `call` for `threads` threads. What the library cannot fuse runs after it, as plain loops.
 /// Throws Error (Unsupported) when there is no kernel: has_library_kernel had said so.
-std::unique_ptr<onednn::Call> make_library_call(const pass::LibraryCall& call, int threads);
+std::unique_ptr<Call> make_library_call(const pass::LibraryCall& call, int threads);
 
 }  // namespace tessera::cpu

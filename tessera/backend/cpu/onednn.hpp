@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tessera/backend/cpu/call.hpp"
 #include "tessera/core/shape.hpp"
 
 namespace tessera::cpu::onednn {
@@ -22,6 +23,7 @@ struct View {
   DType dtype = DType::F32;
   Shape dims;
   std::vector<std::int64_t> strides;
+  bool operator==(const View&) const = default;
 };
 
 /// result[b.., m, n] = sum over k of lhs[b.., m, k] * rhs[b.., k, n].
@@ -43,18 +45,6 @@ struct Convolution {
 struct Epilogue {
   enum class Kind : std::uint8_t { Add, Relu } kind;
   View addend;  ///< Add: of the result's rank, extents of 1 are stretched
-};
-
-/// A prepared library call. `run` may be called from several threads at once.
-class Call {
- public:
-  virtual ~Call() = default;
-  /// `arguments`: the two operands, the addends, the result. `scratch`: scratch_bytes, aligned to 64.
-  /// Runs on the team of the calling thread, which must be as large as when the call was made (team.hpp: with_team).
-  virtual void run(void* const* arguments, std::byte* scratch) = 0;
-  [[nodiscard]] virtual std::size_t scratch_bytes() const = 0;
-  /// The library's names of the kernels in use.
-  [[nodiscard]] virtual std::string implementation() const = 0;
 };
 
 /// Null when the library has no fast kernel for it (its slow reference kernels count as none), or none with this

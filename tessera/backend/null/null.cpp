@@ -53,7 +53,8 @@ class NullBackend final : public Backend {
   }
   std::unique_ptr<Executable> compile(const ir::Graph& graph, const CompileOptions& options) override {
     const pass::Target target{target_, options.threads > 0 ? options.threads : cpu::granted_cpus(), options.precision,
-                              target_ == "cpu" ? cpu::has_library_kernel : has_gpu_library_kernel};
+                              target_ == "cpu" ? cpu::has_library_kernel : has_gpu_library_kernel,
+                              target_ == "cpu" ? cpu::use_few_channel_kernels : nullptr};
     pass::Program program = pass::lower(graph, target, options);
     pass::verify(program);
     for (const pass::Step& step : program.steps)

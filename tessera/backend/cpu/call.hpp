@@ -1,0 +1,21 @@
+// A prepared call of a library kernel: oneDNN's (onednn.hpp) or our own (few_channel.hpp).
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace tessera::cpu {
+
+/// `run` may be called from several threads at once.
+class Call {
+ public:
+  virtual ~Call() = default;
+  /// `arguments`: the operands, the addends of the epilogue, the results. `scratch`: scratch_bytes, aligned to 64.
+  /// Runs on the team of the calling thread, which must be as large as when the call was made (team.hpp: with_team).
+  virtual void run(void* const* arguments, std::byte* scratch) = 0;
+  [[nodiscard]] virtual std::size_t scratch_bytes() const = 0;
+  /// The names of the kernels in use.
+  [[nodiscard]] virtual std::string implementation() const = 0;
+};
+
+}  // namespace tessera::cpu
