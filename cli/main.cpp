@@ -120,12 +120,6 @@ int run(int argc, char** argv) {
     sub->fallthrough();
     actions.emplace_back(sub, verb.add(*sub));
   }
-  std::string topic;
-  CLI::App* help_verb = app.add_subcommand("help", "how to use a verb");
-  help_verb->set_help_flag();
-  help_verb->fallthrough();
-  help_verb->add_option("VERB", topic);
-
   const auto show_help = [&](const std::string& verb) {
     if (verb.empty()) {
       fmt::print("{}", overview());
@@ -139,14 +133,12 @@ int run(int argc, char** argv) {
     throw Error(ErrorKind::Usage, "there is no verb '" + verb + "'; `tessera help` lists them");
   };
 
-  // Help comes before complaints about what a verb needs.
-  std::vector<std::string> words(argv + 1, argv + argc);
-  if (std::find_if(words.begin(), words.end(), [](const std::string& w) { return w == "-h" || w == "--help"; }) !=
-      words.end()) {
+  // Help comes before complaints about what a verb needs: `help`, `help VERB`, `VERB --help`.
+  const std::vector<std::string> words(argv + 1, argv + argc);
+  const auto has = [&](std::string_view word) { return std::find(words.begin(), words.end(), word) != words.end(); };
+  if (has("-h") || has("--help") || (!words.empty() && words[0] == "help")) {
     for (const std::string& word : words) {
-      for (const Verb& verb : verbs()) {
-        if (word == verb.name) return show_help(word);
-      }
+      if (word != "help" && !word.starts_with('-')) return show_help(word);
     }
     return show_help("");
   }
@@ -158,7 +150,6 @@ int run(int argc, char** argv) {
     fmt::print(stderr, "tessera: {}\n`tessera help` shows how it is used\n", e.what());
     return static_cast<int>(ErrorKind::Usage);
   }
-  if (help_verb->parsed()) return show_help(topic);
   for (const auto& [sub, action] : actions) {
     if (sub->parsed()) return action(global);
   }
