@@ -478,7 +478,7 @@ class Trainer {
     report.processor = processor_name();
     report.batch = config_.train.batch;
     add_predictions(report, data_.test, test);
-    report.limits = measure_limits(0.4);
+    report.limits = measure_limits(0.2);
     profile_step(report);
 
     Summary s;
