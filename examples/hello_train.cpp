@@ -22,11 +22,18 @@ struct Cnn {
 
 Cnn make_cnn(const Key& key) {
   const auto k = split<4>(key);
-  return {.conv1 = {k[0], 1, 8, 3}, .conv2 = {k[1], 8, 16, 3}, .norm = {16}, .dropout = {0.25}, .hidden = {k[2], 784, 32}, .logits = {k[3], 32, 10}};
+  return {.conv1 = {k[0], 1, 8, 3},
+          .conv2 = {k[1], 8, 16, 3},
+          .norm = {16},
+          .dropout = {0.25},
+          .hidden = {k[2], 784, 32},
+          .logits = {k[3], 32, 10}};
 }
 
 int main() {
-  auto loss = [](Cnn& model, const Array& x, const Array& y, nn::Context& context) { return nn::cross_entropy(model(x, context), y); };
+  auto loss = [](Cnn& model, const Array& x, const Array& y, nn::Context& context) {
+    return nn::cross_entropy(model(x, context), y);
+  };
   auto step = jit([loss](Cnn& model, optim::Adam& optimizer, const Array& x, const Array& y, nn::Context& context) {
     auto [value, gradient] = value_and_grad(loss)(model, x, y, context);
     optimizer.update(model, gradient);

@@ -13,11 +13,13 @@ int main() {
   auto loss = [](Mlp& model, const Array& x, const Array& y) {
     return nn::cross_entropy(model.logits(relu(model.hidden(x))), y);
   };
-  auto step = jit([loss](Mlp& model, optim::Sgd& optimizer, const Array& x, const Array& y) {
-    auto [value, gradient] = value_and_grad(loss)(model, x, y);
-    optimizer.update(model, gradient);
-    return value;
-  }, {.name = "step"});
+  auto step = jit(
+      [loss](Mlp& model, optim::Sgd& optimizer, const Array& x, const Array& y) {
+        auto [value, gradient] = value_and_grad(loss)(model, x, y);
+        optimizer.update(model, gradient);
+        return value;
+      },
+      {.name = "step"});
 
   const auto keys = split<4>(Key(1));
   Mlp model{{keys[0], 784, 128}, {keys[1], 128, 10}};

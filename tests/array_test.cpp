@@ -125,7 +125,14 @@ TEST(Random, ThreefryMatchesThePublishedVectors) {
   };
   EXPECT_EQ(words(0, 0, 0), 0x6b200159U);
   // Element i does not depend on the shape.
-  EXPECT_EQ(words(1, 2, 5), random::bits([] { Key k; k.words = Array::from<std::uint32_t>({2}, {1, 2}); return k; }(), {3, 3}).to_vector<std::uint32_t>()[5]);
+  EXPECT_EQ(words(1, 2, 5), random::bits(
+                                [] {
+                                  Key k;
+                                  k.words = Array::from<std::uint32_t>({2}, {1, 2});
+                                  return k;
+                                }(),
+                                {3, 3})
+                                .to_vector<std::uint32_t>()[5]);
 }
 
 TEST(Random, MomentsAndRanges) {

@@ -53,18 +53,12 @@ std::vector<Case> movement_cases() {
   reshape({0, 3}, {5, 0});
   reshape({}, {1, 1});
 
-  add(
-      "transpose", {{2, 3, 4}},
-      [](Builder& b, const Values& p) {
-        return b.transpose(p[0], {2, 0, 1});
-      },
-      true);
+  add("transpose", {{2, 3, 4}}, [](Builder& b, const Values& p) { return b.transpose(p[0], {2, 0, 1}); }, true);
   add("transpose", {{3, 1, 0}}, [](Builder& b, const Values& p) { return b.transpose(p[0], {1, 2, 0}); });
 
   const auto slice = [&](const Shape& from, const Integers& start, const Integers& limit, const Integers& strides,
                          bool all_types = false) {
-    add(
-        "slice", {from}, [=](Builder& b, const Values& p) { return b.slice(p[0], start, limit, strides); }, all_types);
+    add("slice", {from}, [=](Builder& b, const Values& p) { return b.slice(p[0], start, limit, strides); }, all_types);
   };
   slice({5, 7}, {1, 0}, {5, 7}, {2, 3}, true);
   slice({5, 7, 2}, {4, 6, 1}, {5, 7, 1}, {9, 1, 1});
@@ -83,13 +77,11 @@ std::vector<Case> movement_cases() {
   pad({3}, {-4}, {2}, {1});
   pad({}, {}, {}, {});
 
-  add(
-      "reverse", {{3, 4}}, [](Builder& b, const Values& p) { return b.reverse(p[0], {1}); }, true);
+  add("reverse", {{3, 4}}, [](Builder& b, const Values& p) { return b.reverse(p[0], {1}); }, true);
   add("reverse", {{3, 1, 4}}, [](Builder& b, const Values& p) { return b.reverse(p[0], {2, 0}); });
 
   const auto concatenate = [&](const std::vector<Shape>& parts, std::int64_t dimension, bool all_types = false) {
-    add(
-        "concatenate", parts, [=](Builder& b, const Values& p) { return b.concatenate(p, dimension); }, all_types);
+    add("concatenate", parts, [=](Builder& b, const Values& p) { return b.concatenate(p, dimension); }, all_types);
   };
   concatenate({{3, 4}, {3, 0}, {3, 1}, {3, 2}}, 1, true);
   concatenate({{3, 4}, {2, 4}}, 0);

@@ -79,7 +79,7 @@ TEST_F(CacheTest, RefusesFoldersThatOthersMayEnter) {
 TEST_F(CacheTest, CreatesItsFolderPrivate) {
   const std::string inner = folder + "/a/b";
   ASSERT_TRUE(KernelCache(inner).usable());
-  struct stat status {};
+  struct stat status{};
   ASSERT_EQ(::stat(inner.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0700U);
 }

@@ -12,7 +12,8 @@ void expect_near(const Array& a, const Array& b, double tolerance = 1e-5) {
   ASSERT_EQ(a.type(), b.type());
   const Literal x = a.literal();
   const Literal y = b.literal();
-  for (std::int64_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x.get_double(i), y.get_double(i), tolerance * (1 + std::abs(y.get_double(i)))) << "element " << i;
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    EXPECT_NEAR(x.get_double(i), y.get_double(i), tolerance * (1 + std::abs(y.get_double(i)))) << "element " << i;
 }
 
 Array sample(std::uint64_t seed, const Shape& shape) { return random::normal(Key(seed), shape); }
@@ -21,7 +22,8 @@ TEST(Nn, CrossEntropyIsMinusTheLogProbability) {
   const Array logits = Array::from<float>({2, 3}, {1, 2, 3, 0, 0, 0});
   const Array labels = Array::from<std::int32_t>({2}, {2, 1});
   const double first = -std::log(std::exp(3.0) / (std::exp(1.0) + std::exp(2.0) + std::exp(3.0)));
-  expect_near(nn::cross_entropy_each(logits, labels), Array::from<float>({2}, {static_cast<float>(first), std::log(3.0F)}));
+  expect_near(nn::cross_entropy_each(logits, labels),
+              Array::from<float>({2}, {static_cast<float>(first), std::log(3.0F)}));
   const Array gradient = grad([&](const Array& x) { return nn::cross_entropy(x, labels); })(logits);
   expect_near(gradient, (softmax(logits) - one_hot(labels, 3)) / 2);
 }
@@ -91,7 +93,8 @@ TEST(Optim, SgdAndAdamTakeTheTextbookStep) {
 }
 
 TEST(Optim, SchedulesStartPeakAndEnd) {
-  const optim::Schedule cosine{.kind = optim::Schedule::Kind::Cosine, .peak = 1, .final = 0.1, .warmup = 10, .total = 110};
+  const optim::Schedule cosine{
+      .kind = optim::Schedule::Kind::Cosine, .peak = 1, .final = 0.1, .warmup = 10, .total = 110};
   EXPECT_DOUBLE_EQ(cosine(0), 0.1);
   EXPECT_DOUBLE_EQ(cosine(9), 1);
   EXPECT_DOUBLE_EQ(cosine(10), 1);
@@ -108,7 +111,9 @@ TEST(Training, ASmallNetworkLearnsAndTheJitAgreesWithPlainCalls) {
   const auto keys = split<3>(Key(4));
   const Array x = random::normal(keys[0], {64, 2});
   const Array y = astype(x.at(everything, 0) * x.at(everything, 1) > 0, DType::I32);
-  auto loss = [](Mlp& m, const Array& images, const Array& labels) { return nn::cross_entropy(m.out(tanh(m.hidden(images))), labels); };
+  auto loss = [](Mlp& m, const Array& images, const Array& labels) {
+    return nn::cross_entropy(m.out(tanh(m.hidden(images))), labels);
+  };
   auto update = [loss](Mlp& m, optim::Adam& optimizer, const Array& images, const Array& labels) {
     auto [value, gradient] = value_and_grad(loss)(m, images, labels);
     optimizer.update(m, gradient);

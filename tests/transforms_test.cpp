@@ -12,7 +12,8 @@ void expect_near(const Array& a, const Array& b, double tolerance = 1e-5) {
   ASSERT_EQ(a.type(), b.type());
   const Literal x = a.literal();
   const Literal y = b.literal();
-  for (std::int64_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x.get_double(i), y.get_double(i), tolerance * (1 + std::abs(y.get_double(i)))) << "element " << i;
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    EXPECT_NEAR(x.get_double(i), y.get_double(i), tolerance * (1 + std::abs(y.get_double(i)))) << "element " << i;
 }
 
 Array sample(std::uint64_t seed, const Shape& shape) { return random::normal(Key(seed), shape); }
@@ -158,7 +159,8 @@ TEST(Composition, SecondDerivativesEveryWay) {
   auto g = grad(f);
   const Array forward_over_reverse = jvp(g)(std::tuple(x), std::tuple(v)).second;
   const Array reverse_over_reverse = grad([&](const Array& y) { return sum(grad(f)(y) * v); })(x);
-  const Array reverse_over_forward = grad([&](const Array& y) { return jvp(f)(std::tuple(y), std::tuple(v)).second; })(x);
+  const Array reverse_over_forward =
+      grad([&](const Array& y) { return jvp(f)(std::tuple(y), std::tuple(v)).second; })(x);
   const Array expected = (2 * cos(x) - x * sin(x)) * v;
   expect_near(forward_over_reverse, expected, 1e-4);
   expect_near(reverse_over_reverse, expected, 1e-4);
@@ -219,7 +221,9 @@ TEST(Tree, PathsAndRoles) {
   Stack model{{Affine{ones({1}), ones({2}), Buffer(ones({3})), 4}, Affine{}}};
   model.layers.pop_back();
   std::vector<std::string> paths;
-  for_each_leaf(model, [&](const std::string& path, Array&, Role role) { paths.push_back(path + (role == Role::Buffer ? " buffer" : "")); });
+  for_each_leaf(model, [&](const std::string& path, Array&, Role role) {
+    paths.push_back(path + (role == Role::Buffer ? " buffer" : ""));
+  });
   EXPECT_EQ(paths, (std::vector<std::string>{"layers.0.w", "layers.0.b", "layers.0.calls buffer"}));
 }
 

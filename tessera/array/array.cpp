@@ -15,29 +15,32 @@ const TensorType& Array::type() const {
 std::int64_t Array::shape(std::int64_t i) const {
   const std::int64_t at = i < 0 ? i + rank() : i;
   if (at < 0 || at >= rank())
-    throw Error(ErrorKind::Usage, "dimension " + std::to_string(i) + " was asked of an Array of shape " + to_string(shape()));
+    throw Error(ErrorKind::Usage,
+                "dimension " + std::to_string(i) + " was asked of an Array of shape " + to_string(shape()));
   return shape()[static_cast<std::size_t>(at)];
 }
 
 Literal Array::literal(std::source_location at) const {
   if (!empty() && state_->trace != nullptr)
-    throw Error(ErrorKind::Usage, to_string(Location(at)) + ": the values of an Array inside a traced function (" +
-                                      to_string(type()) + ", made at " + to_string(state_->made_at) +
-                                      ") are not known while it is traced\n  hint: return the Array and read it outside");
+    throw Error(ErrorKind::Usage,
+                to_string(Location(at)) + ": the values of an Array inside a traced function (" + to_string(type()) +
+                    ", made at " + to_string(state_->made_at) +
+                    ") are not known while it is traced\n  hint: return the Array and read it outside");
   return Literal(type(), detail::storage_of(*this));
 }
 
 Literal Array::single(std::source_location at) const {
   if (size() != 1)
-    throw Error(ErrorKind::Usage, to_string(Location(at)) + ": item() needs an Array of one element, this is " + to_string(type()));
+    throw Error(ErrorKind::Usage,
+                to_string(Location(at)) + ": item() needs an Array of one element, this is " + to_string(type()));
   return literal(at);
 }
 
 bool Array::truth() const {
   if (!empty() && state_->trace != nullptr)
-    throw Error(ErrorKind::Usage, "a C++ condition depends on a value (" + to_string(type()) + ", made at " +
-                                      to_string(state_->made_at) +
-                                      ") that is not known while the function is traced\n  hint: use where(condition, a, b)");
+    throw Error(ErrorKind::Usage,
+                "a C++ condition depends on a value (" + to_string(type()) + ", made at " + to_string(state_->made_at) +
+                    ") that is not known while the function is traced\n  hint: use where(condition, a, b)");
   return single(std::source_location::current()).get_integer(0) != 0;
 }
 

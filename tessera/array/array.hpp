@@ -55,8 +55,10 @@ class Array {
   template <Scalar T>
   [[nodiscard]] T item(std::source_location at = std::source_location::current()) const {
     const Literal values = single(at);
-    if constexpr (std::is_floating_point_v<T>) return static_cast<T>(values.get_double(0));
-    else return static_cast<T>(values.get_integer(0));
+    if constexpr (std::is_floating_point_v<T>)
+      return static_cast<T>(values.get_double(0));
+    else
+      return static_cast<T>(values.get_integer(0));
   }
   /// All elements, row-major; T must be the type that stores dtype().
   template <class T>
@@ -82,9 +84,12 @@ class Array {
   static Array scalar(float value);
   template <Scalar T>
   static Array scalar(T value) {
-    if constexpr (std::is_floating_point_v<T>) return scalar(static_cast<float>(value));
-    else if constexpr (sizeof(T) == 8) return scalar(static_cast<std::int64_t>(value));
-    else return scalar(static_cast<std::int32_t>(value));
+    if constexpr (std::is_floating_point_v<T>)
+      return scalar(static_cast<float>(value));
+    else if constexpr (sizeof(T) == 8)
+      return scalar(static_cast<std::int64_t>(value));
+    else
+      return scalar(static_cast<std::int32_t>(value));
   }
   [[nodiscard]] Literal single(std::source_location at) const;
   [[nodiscard]] bool truth() const;
@@ -113,8 +118,10 @@ class Operand {
   template <Scalar T>
   Operand(T value, std::source_location at = std::source_location::current())  // NOLINT
       : location(at), number_is_float(std::is_floating_point_v<T>), number_is_bool(std::is_same_v<T, bool>) {
-    if constexpr (std::is_floating_point_v<T>) real = static_cast<double>(value);
-    else integer = static_cast<std::int64_t>(value);
+    if constexpr (std::is_floating_point_v<T>)
+      real = static_cast<double>(value);
+    else
+      integer = static_cast<std::int64_t>(value);
   }
 
   [[nodiscard]] bool is_number() const { return array.empty(); }

@@ -29,9 +29,12 @@ struct CallTraits<R (C::*)(P...) const noexcept> : CallTraits<R (*)(P...)> {};
 /// The parameter types that F declares, where it has one call operator; else those of the arguments.
 template <class F, class... A>
 auto parameters_of() {
-  if constexpr (std::is_pointer_v<F>) return std::type_identity<typename CallTraits<F>::Parameters>{};
-  else if constexpr (requires { &F::operator(); }) return std::type_identity<typename CallTraits<decltype(&F::operator())>::Parameters>{};
-  else return std::type_identity<std::tuple<A...>>{};
+  if constexpr (std::is_pointer_v<F>)
+    return std::type_identity<typename CallTraits<F>::Parameters>{};
+  else if constexpr (requires { &F::operator(); })
+    return std::type_identity<typename CallTraits<decltype(&F::operator())>::Parameters>{};
+  else
+    return std::type_identity<std::tuple<A...>>{};
 }
 template <class F, class... A>
 using Parameters = typename decltype(parameters_of<F, A...>())::type;
@@ -40,12 +43,14 @@ using Parameters = typename decltype(parameters_of<F, A...>())::type;
 template <class P>
 constexpr bool is_in_out = std::is_lvalue_reference_v<P> && !std::is_const_v<std::remove_reference_t<P>>;
 
-/// What is kept of an argument during a call: the caller's object where it is in and out or fits, else a converted copy.
+/// What is kept of an argument during a call: the caller's object where it is in and out or fits, else a converted
+/// copy.
 template <class P, class A>
 decltype(auto) hold(A& argument) {
   using T = std::remove_cvref_t<P>;
   if constexpr (std::is_same_v<std::remove_cvref_t<A>, T>) {
-    static_assert(!is_in_out<P> || !std::is_const_v<std::remove_reference_t<A>>, "a const object is passed for an in-out parameter");
+    static_assert(!is_in_out<P> || !std::is_const_v<std::remove_reference_t<A>>,
+                  "a const object is passed for an in-out parameter");
     return (argument);
   } else {
     static_assert(!is_in_out<P>, "an in-out parameter needs an object of its own type");
@@ -55,7 +60,8 @@ decltype(auto) hold(A& argument) {
 
 template <class Params, class... A, std::size_t... I>
 auto hold_all(std::index_sequence<I...>, A&... arguments) {
-  return std::tuple<decltype(hold<std::tuple_element_t<I, Params>>(arguments))...>(hold<std::tuple_element_t<I, Params>>(arguments)...);
+  return std::tuple<decltype(hold<std::tuple_element_t<I, Params>>(arguments))...>(
+      hold<std::tuple_element_t<I, Params>>(arguments)...);
 }
 
 template <class Params>
@@ -68,15 +74,18 @@ struct LocalCopies<std::tuple<P...>> {
 /// Calls f with local copies of its arguments, each passed as its parameter asks for.
 template <class Params, class F, class Locals, std::size_t... I>
 decltype(auto) invoke_with(F& f, Locals& locals, std::index_sequence<I...>) {
-  return f(static_cast<std::conditional_t<std::is_lvalue_reference_v<std::tuple_element_t<I, Params>>, std::tuple_element_t<I, Params>,
-                                          std::remove_cvref_t<std::tuple_element_t<I, Params>>&&>>(std::get<I>(locals))...);
+  return f(static_cast<
+           std::conditional_t<std::is_lvalue_reference_v<std::tuple_element_t<I, Params>>,
+                              std::tuple_element_t<I, Params>, std::remove_cvref_t<std::tuple_element_t<I, Params>>&&>>(
+      std::get<I>(locals))...);
 }
 
 /// Calls f with the caller's own arguments; those taken by value are copied.
 template <class Params, class F, class Held, std::size_t... I>
 decltype(auto) invoke_held(F& f, Held& held, std::index_sequence<I...>) {
   return f(static_cast<std::conditional_t<is_in_out<std::tuple_element_t<I, Params>>, std::tuple_element_t<I, Params>,
-                                          const std::remove_cvref_t<std::tuple_element_t<I, Params>>&>>(std::get<I>(held))...);
+                                          const std::remove_cvref_t<std::tuple_element_t<I, Params>>&>>(
+      std::get<I>(held))...);
 }
 
 /// Leaves keep the type of the argument.
@@ -92,13 +101,15 @@ class TracedCall {
   using ParameterList = Params;
   static constexpr std::size_t kCount = std::tuple_size_v<Params>;
   using Locals = typename LocalCopies<Params>::type;
-  using Result = std::decay_t<decltype(invoke_with<Params>(std::declval<F&>(), std::declval<Locals&>(), std::make_index_sequence<kCount>{}))>;
+  using Result = std::decay_t<decltype(invoke_with<Params>(std::declval<F&>(), std::declval<Locals&>(),
+                                                           std::make_index_sequence<kCount>{}))>;
   static constexpr bool kVoid = std::is_void_v<Result>;
   using Stored = std::conditional_t<kVoid, std::tuple<>, Result>;
 
   /// `type_of(i, type)` may change the type that leaf i is traced with (vmap takes the batch dimension away).
   template <class TypeOf>
-  TracedCall(const std::string& name, F& f, Held& held, TypeOf&& type_of) : locals_(copies(held, std::make_index_sequence<kCount>{})) {
+  TracedCall(const std::string& name, F& f, Held& held, TypeOf&& type_of)
+      : locals_(copies(held, std::make_index_sequence<kCount>{})) {
     TraceSession session(name);
     std::size_t i = 0;
     each_local([&]<std::size_t P>(auto& local) {
@@ -109,8 +120,10 @@ class TracedCall {
       }
       for (const Role role : leaves_of(local).roles) roles_.push_back(role);
     });
-    if constexpr (kVoid) invoke_with<Params>(f, locals_, std::make_index_sequence<kCount>{});
-    else result_.emplace(invoke_with<Params>(f, locals_, std::make_index_sequence<kCount>{}));
+    if constexpr (kVoid)
+      invoke_with<Params>(f, locals_, std::make_index_sequence<kCount>{});
+    else
+      result_.emplace(invoke_with<Params>(f, locals_, std::make_index_sequence<kCount>{}));
     std::vector<Array> outputs;
     if constexpr (!kVoid) outputs = flatten_tree(*result_);
     result_leaves_ = outputs.size();
@@ -148,8 +161,9 @@ class TracedCall {
 
   template <class V>
   void each_local(V&& visit) {
-    [&]<std::size_t... I>(std::index_sequence<I...>) { (visit.template operator()<I>(std::get<I>(locals_)), ...); }
-    (std::make_index_sequence<kCount>{});
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (visit.template operator()<I>(std::get<I>(locals_)), ...);
+    }(std::make_index_sequence<kCount>{});
   }
 
  private:
@@ -170,7 +184,13 @@ class TracedCall {
 template <class Held>
 std::vector<Array> argument_arrays(const Held& held) {
   std::vector<Array> list;
-  std::apply([&](const auto&... arguments) { (..., [&] { for (Array& a : flatten_tree(arguments)) list.push_back(std::move(a)); }()); }, held);
+  std::apply(
+      [&](const auto&... arguments) {
+        (..., [&] {
+          for (Array& a : flatten_tree(arguments)) list.push_back(std::move(a));
+        }());
+      },
+      held);
   return list;
 }
 

@@ -55,7 +55,8 @@ std::shared_ptr<JitEntry> JitCache::add(std::shared_ptr<JitEntry> entry, const T
   {
     const std::shared_lock lock(entries_->mutex);
     if (!entries_->list.empty())
-      spdlog::debug("{} is compiled again ({} so far): {}", options_.name, entries_->list.size(), difference(*entries_->list.back(), *entry));
+      spdlog::debug("{} is compiled again ({} so far): {}", options_.name, entries_->list.size(),
+                    difference(*entries_->list.back(), *entry));
   }
   entry->executable = compile_cached(*traced.graph, compile);
   entry->graph = traced.graph;
@@ -80,8 +81,10 @@ std::vector<StoragePtr> run_entry(const JitEntry& entry, std::span<const Array* 
   const auto gives = [&](std::size_t i) { return entry.donated[i] && arguments[i]->state().use_count() == 1; };
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const StoragePtr& storage = storage_of(*arguments[i]);
-    if (gives(i)) inputs.push_back(std::move(arguments[i]->state()->storage));
-    else inputs.push_back(storage);
+    if (gives(i))
+      inputs.push_back(std::move(arguments[i]->state()->storage));
+    else
+      inputs.push_back(storage);
   }
   inputs.insert(inputs.end(), entry.captured.begin(), entry.captured.end());
   const auto take_back = [&] {

@@ -21,7 +21,8 @@ namespace detail {
 /// What a call must match to run a compiled program again: words, compared as a whole.
 class SignatureBuilder {
  public:
-  explicit SignatureBuilder(std::vector<std::uint64_t>& words, std::vector<const Array*>& arrays) : words_(words), arrays_(arrays) {}
+  explicit SignatureBuilder(std::vector<std::uint64_t>& words, std::vector<const Array*>& arrays)
+      : words_(words), arrays_(arrays) {}
   template <class N>
   void enter(N) {}
   void leave() {}
@@ -62,7 +63,8 @@ struct JitEntry {
   std::vector<Array> captured_arrays;
   std::vector<TensorType> result_types;
   std::vector<bool> donated;
-  std::shared_ptr<void> prototype;  ///< what the function returned, and its in-out parameters, with static leaves as they were left
+  std::shared_ptr<void>
+      prototype;  ///< what the function returned, and its in-out parameters, with static leaves as they were left
   std::size_t result_leaves = 0;
   bool statics_changed = false;
 };
@@ -141,7 +143,8 @@ class Jit {
         const std::vector<StoragePtr>& outputs;
         const std::vector<TensorType>& types;
         std::size_t& next;
-        Filler(const std::vector<StoragePtr>& o, const std::vector<TensorType>& t, std::size_t& n) : outputs(o), types(t), next(n) {}
+        Filler(const std::vector<StoragePtr>& o, const std::vector<TensorType>& t, std::size_t& n)
+            : outputs(o), types(t), next(n) {}
         void leaf(Array& array, Role) {
           array = detail::make_array(types[next], outputs[next]);
           ++next;
@@ -152,12 +155,14 @@ class Jit {
     typename Call::Stored result = prototype.first;
     fill(result);
     [&]<std::size_t... I>(std::index_sequence<I...>) {
-      ([&] {
-        if constexpr (detail::is_in_out<std::tuple_element_t<I, Params>>) {
-          if (entry->statics_changed) std::get<I>(held) = std::get<I>(prototype.second);
-          fill(std::get<I>(held));
-        }
-      }(), ...);
+      (
+          [&] {
+            if constexpr (detail::is_in_out<std::tuple_element_t<I, Params>>) {
+              if (entry->statics_changed) std::get<I>(held) = std::get<I>(prototype.second);
+              fill(std::get<I>(held));
+            }
+          }(),
+          ...);
     }(positions);
     if constexpr (!Call::kVoid) return result;
   }
@@ -173,15 +178,18 @@ class Jit {
     auto entry = std::make_shared<detail::JitEntry>();
     entry->signature = signature;
     Call call(cache_->options().name, f_, held, detail::same_type());
-    std::apply([&](auto&... a) {
-      std::size_t p = 0;
-      (..., [&] {
-        for_each_leaf(a, [&](const std::string& path, const Array& leaf, Role) {
-          entry->arguments.push_back("argument " + std::to_string(p) + (path.empty() ? "" : "." + path) + ": " + to_string(leaf.type()));
-        });
-        ++p;
-      }());
-    }, held);
+    std::apply(
+        [&](auto&... a) {
+          std::size_t p = 0;
+          (..., [&] {
+            for_each_leaf(a, [&](const std::string& path, const Array& leaf, Role) {
+              entry->arguments.push_back("argument " + std::to_string(p) + (path.empty() ? "" : "." + path) + ": " +
+                                         to_string(leaf.type()));
+            });
+            ++p;
+          }());
+        },
+        held);
     std::vector<std::uint64_t> before;
     std::vector<std::uint64_t> after;
     Prototype prototype{};

@@ -39,8 +39,10 @@ std::int64_t checked_axis(const std::string& operation, const Array& x, std::int
   const std::int64_t positive = axis < 0 ? axis + x.rank() : axis;
   if (positive < 0 || positive >= x.rank()) {
     const Array operands[] = {x};
-    throw_operand_error(operation, at, operands,
-                        "axis " + std::to_string(axis) + " does not exist: the operand has " + std::to_string(x.rank()) + " dimensions", "");
+    throw_operand_error(
+        operation, at, operands,
+        "axis " + std::to_string(axis) + " does not exist: the operand has " + std::to_string(x.rank()) + " dimensions",
+        "");
   }
   return positive;
 }
@@ -72,7 +74,8 @@ std::vector<Array> matched(const std::string& operation, std::initializer_list<c
   for (const Array& a : arrays) {
     const std::optional<Shape> together = broadcast_shapes(shape, a.shape());
     if (!together)
-      throw_operand_error(operation, at, arrays, "the shapes do not broadcast: aligned at the right, extents must be equal or 1",
+      throw_operand_error(operation, at, arrays,
+                          "the shapes do not broadcast: aligned at the right, extents must be equal or 1",
                           "reshape or expand_dims one of them");
     shape = *together;
   }
@@ -90,7 +93,8 @@ Array float_operand(const Operand& x) {
 namespace {
 
 bool works_on_integers(Op op) {
-  return op == Op::Abs || op == Op::Sign || op == Op::CountLeadingZeros || op == Op::Popcnt || op == Op::Negate || op == Op::Not;
+  return op == Op::Abs || op == Op::Sign || op == Op::CountLeadingZeros || op == Op::Popcnt || op == Op::Negate ||
+         op == Op::Not;
 }
 
 Array unary(Op op, const Operand& x) {
@@ -98,9 +102,11 @@ Array unary(Op op, const Operand& x) {
   return apply1(op, operands, {}, x.location);
 }
 
-/// `true / 2` and integer arithmetic on bools happen in i32; And, Or, Xor, Maximum and Minimum have a meaning of their own.
+/// `true / 2` and integer arithmetic on bools happen in i32; And, Or, Xor, Maximum and Minimum have a meaning of their
+/// own.
 bool works_on_bools(Op op) {
-  return op == Op::And || op == Op::Or || op == Op::Xor || op == Op::Maximum || op == Op::Minimum || op == Op::Add || op == Op::Multiply;
+  return op == Op::And || op == Op::Or || op == Op::Xor || op == Op::Maximum || op == Op::Minimum || op == Op::Add ||
+         op == Op::Multiply;
 }
 
 Location location_of(const Operand& a, const Operand& b) { return a.location.known() ? a.location : b.location; }
@@ -139,12 +145,15 @@ TESSERA_COMPARISONS(TESSERA_DEFINE)
 
 Array operator-(const Operand& x) { return unary(Op::Negate, x); }
 Array operator~(const Operand& x) { return unary(Op::Not, x); }
-Array operator!(const Operand& x) { return unary(Op::Not, x.dtype() == DType::Bool ? x : Operand(astype(x, DType::Bool))); }
+Array operator!(const Operand& x) {
+  return unary(Op::Not, x.dtype() == DType::Bool ? x : Operand(astype(x, DType::Bool)));
+}
 
 Array operator>>(const Operand& a, const Operand& b) {
   const Location at = location_of(a, b);
   const std::vector<Array> operands = detail::matched("shift_right", {&a, &b}, at);
-  return apply1(is_signed_integer(operands[0].dtype()) ? Op::ShiftRightArithmetic : Op::ShiftRightLogical, operands, {}, at);
+  return apply1(is_signed_integer(operands[0].dtype()) ? Op::ShiftRightArithmetic : Op::ShiftRightLogical, operands, {},
+                at);
 }
 
 Array relu(const Operand& x) {
@@ -164,7 +173,8 @@ Array where(const Operand& condition, const Operand& yes, const Operand& no) {
   const std::optional<Shape> shape = broadcast_shapes(predicate.shape(), branches[0].shape());
   if (!shape) {
     const Array all[] = {predicate, branches[0], branches[1]};
-    detail::throw_operand_error("where", at, all, "the shapes do not broadcast: aligned at the right, extents must be equal or 1", "");
+    detail::throw_operand_error("where", at, all,
+                                "the shapes do not broadcast: aligned at the right, extents must be equal or 1", "");
   }
   const Array operands[] = {detail::broadcast(predicate, *shape, at), detail::broadcast(branches[0], *shape, at),
                             detail::broadcast(branches[1], *shape, at)};
@@ -176,7 +186,9 @@ Array clip(const Operand& x, const Operand& low, const Operand& high) {
   return apply1(Op::Clamp, all, {}, x.location);
 }
 
-Array astype(const Operand& x, DType dtype) { return detail::convert(x.is_number() ? x.as(dtype) : x.array, dtype, x.location); }
+Array astype(const Operand& x, DType dtype) {
+  return detail::convert(x.is_number() ? x.as(dtype) : x.array, dtype, x.location);
+}
 
 Array bitcast(const Operand& x, DType dtype) {
   const Array operands[] = {x.as(x.dtype())};
@@ -187,7 +199,8 @@ Array stop_gradient(const Operand& x) {
   const Array operands[] = {x.as(x.dtype())};
   auto identity = std::make_shared<ir::Graph>("stop_gradient");
   identity->results = {identity->parameter(operands[0].type())};
-  return detail::apply(Op::Call, operands, {{"callee", std::string("stop_gradient")}, {"stop_gradient", true}}, {identity}, x.location)[0];
+  return detail::apply(Op::Call, operands, {{"callee", std::string("stop_gradient")}, {"stop_gradient", true}},
+                       {identity}, x.location)[0];
 }
 
 Array full(const Shape& shape, double value, DType dtype) {
@@ -202,7 +215,8 @@ Array ones_like(const Operand& x) { return full(x.as(x.dtype()).shape(), 1, x.dt
 Array arange(std::int64_t n, DType dtype) { return iota({n}, 0, dtype); }
 
 Array iota(const Shape& shape, std::int64_t axis, DType dtype) {
-  return apply1(Op::Iota, {}, {{"iota_dimension", axis}, {"dtype", std::string(name(dtype))}, {"shape", ir::Integers(shape)}}, {});
+  return apply1(Op::Iota, {},
+                {{"iota_dimension", axis}, {"dtype", std::string(name(dtype))}, {"shape", ir::Integers(shape)}}, {});
 }
 
 Array one_hot(const Operand& x, std::int64_t classes, DType dtype) {
@@ -240,7 +254,8 @@ Array broadcast_to(const Operand& x, const Shape& shape) {
   const Array a = x.as(x.dtype());
   if (broadcast_shapes(a.shape(), shape) != shape) {
     const Array operands[] = {a};
-    detail::throw_operand_error("broadcast_to", x.location, operands, "the operand does not broadcast to " + to_string(shape), "");
+    detail::throw_operand_error("broadcast_to", x.location, operands,
+                                "the operand does not broadcast to " + to_string(shape), "");
   }
   return detail::broadcast(a, shape, x.location);
 }
@@ -263,7 +278,8 @@ Array squeeze(const Operand& x, std::int64_t axis) {
   Shape shape = a.shape();
   if (shape[static_cast<std::size_t>(at)] != 1) {
     const Array operands[] = {a};
-    detail::throw_operand_error("squeeze", x.location, operands, "dimension " + std::to_string(at) + " has more than one element", "");
+    detail::throw_operand_error("squeeze", x.location, operands,
+                                "dimension " + std::to_string(at) + " has more than one element", "");
   }
   shape.erase(shape.begin() + at);
   return reshape(x, shape);
@@ -315,8 +331,10 @@ Array pad(const Operand& x, const std::vector<std::array<std::int64_t, 2>>& padd
     high.push_back(pair[1]);
   }
   const Array operands[] = {a, detail::convert(value.as(a.dtype()), a.dtype(), x.location)};
-  return apply1(Op::Pad, operands,
-                {{"edge_padding_low", low}, {"edge_padding_high", high}, {"interior_padding", ir::Integers(padding.size(), 0)}}, x.location);
+  return apply1(
+      Op::Pad, operands,
+      {{"edge_padding_low", low}, {"edge_padding_high", high}, {"interior_padding", ir::Integers(padding.size(), 0)}},
+      x.location);
 }
 
 Array concatenate(const std::vector<Array>& parts, std::int64_t axis, std::source_location at) {
@@ -325,7 +343,8 @@ Array concatenate(const std::vector<Array>& parts, std::int64_t axis, std::sourc
   for (const Array& part : parts) dtype = promote(dtype, part.dtype());
   std::vector<Array> operands;
   for (const Array& part : parts) operands.push_back(detail::convert(part, dtype, at));
-  return apply1(Op::Concatenate, operands, {{"dimension", detail::checked_axis("concatenate", parts[0], axis, at)}}, at);
+  return apply1(Op::Concatenate, operands, {{"dimension", detail::checked_axis("concatenate", parts[0], axis, at)}},
+                at);
 }
 
 Array stack(const std::vector<Array>& parts, std::int64_t axis, std::source_location at) {
@@ -340,8 +359,10 @@ std::vector<Array> split(const Operand& x, std::int64_t sections, std::int64_t a
   const std::int64_t extent = a.shape(dimension);
   if (sections <= 0 || extent % sections != 0) {
     const Array operands[] = {a};
-    detail::throw_operand_error("split", x.location, operands,
-                                "dimension " + std::to_string(dimension) + " does not divide into " + std::to_string(sections) + " equal parts", "");
+    detail::throw_operand_error(
+        "split", x.location, operands,
+        "dimension " + std::to_string(dimension) + " does not divide into " + std::to_string(sections) + " equal parts",
+        "");
   }
   std::vector<Array> parts;
   for (std::int64_t s = 0; s < sections; ++s) {

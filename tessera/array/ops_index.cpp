@@ -19,7 +19,9 @@ struct Bounds {
 
 Bounds resolve(const Slice& slice, std::int64_t extent) {
   const std::int64_t step = slice.step;
-  const auto position = [&](std::int64_t p, std::int64_t low, std::int64_t high) { return std::clamp(p < 0 ? p + extent : p, low, high); };
+  const auto position = [&](std::int64_t p, std::int64_t low, std::int64_t high) {
+    return std::clamp(p < 0 ? p + extent : p, low, high);
+  };
   if (step > 0) {
     const std::int64_t start = slice.start ? position(*slice.start, 0, extent) : 0;
     const std::int64_t stop = slice.stop ? position(*slice.stop, 0, extent) : extent;
@@ -58,7 +60,9 @@ Array index(const Operand& x, const std::vector<Index>& indices) {
   Array a = x.as(x.dtype());
   if (static_cast<std::int64_t>(indices.size()) > a.rank()) {
     const Array operands[] = {a};
-    detail::throw_operand_error("index", x.location, operands, std::to_string(indices.size()) + " indices were given for " + std::to_string(a.rank()) + " dimensions", "");
+    detail::throw_operand_error(
+        "index", x.location, operands,
+        std::to_string(indices.size()) + " indices were given for " + std::to_string(a.rank()) + " dimensions", "");
   }
   ir::Integers start;
   ir::Integers limit;
@@ -74,11 +78,14 @@ Array index(const Operand& x, const std::vector<Index>& indices) {
         if (position < 0 || position >= extent) {
           const Array operands[] = {a};
           detail::throw_operand_error("index", x.location, operands,
-                                      "position " + std::to_string(*one) + " of dimension " + std::to_string(d) + " is out of range: it has " + std::to_string(extent) + " elements", "");
+                                      "position " + std::to_string(*one) + " of dimension " + std::to_string(d) +
+                                          " is out of range: it has " + std::to_string(extent) + " elements",
+                                      "");
         }
         bounds = {position, position + 1, 1, false};
       } else if (const auto* range = std::get_if<Slice>(&wanted)) {
-        if (range->step == 0) throw Error(ErrorKind::Usage, to_string(x.location) + ": the step of a slice must not be 0");
+        if (range->step == 0)
+          throw Error(ErrorKind::Usage, to_string(x.location) + ": the step of a slice must not be 0");
         bounds = resolve(*range, extent);
       }
     }
@@ -89,7 +96,8 @@ Array index(const Operand& x, const std::vector<Index>& indices) {
   }
   if (start != ir::Integers(start.size(), 0) || limit != a.shape() || steps != ir::Integers(steps.size(), 1)) {
     const Array operands[] = {a};
-    a = apply1(Op::Slice, operands, {{"start_indices", start}, {"limit_indices", limit}, {"strides", steps}}, x.location);
+    a = apply1(Op::Slice, operands, {{"start_indices", start}, {"limit_indices", limit}, {"strides", steps}},
+               x.location);
   }
   if (!reversed.empty()) {
     const Array operands[] = {a};
@@ -99,8 +107,10 @@ Array index(const Operand& x, const std::vector<Index>& indices) {
     const Index& wanted = indices[static_cast<std::size_t>(d)];
     Operand operand(a);
     operand.location = x.location;
-    if (std::holds_alternative<std::int64_t>(wanted)) a = squeeze(operand, d);
-    else if (const auto* traced = std::get_if<Array>(&wanted)) a = take(operand, *traced, d);
+    if (std::holds_alternative<std::int64_t>(wanted))
+      a = squeeze(operand, d);
+    else if (const auto* traced = std::get_if<Array>(&wanted))
+      a = take(operand, *traced, d);
   }
   return a;
 }

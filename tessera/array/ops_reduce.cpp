@@ -30,7 +30,8 @@ Shape kept_shape(const Array& x, const ir::Integers& reduced) {
 Array reduce(Op monoid, const Array& x, const Axes& axes, bool keep, Location at) {
   const ir::Integers dimensions = checked_axes(std::string(ir::name(monoid)), x, axes, at);
   const Array operands[] = {x, detail::constant(ir::identity(monoid, x.dtype()), at)};
-  const Array result = detail::apply(Op::Reduce, operands, {{"dimensions", dimensions}}, {ir::reducer(monoid, x.dtype())}, at)[0];
+  const Array result =
+      detail::apply(Op::Reduce, operands, {{"dimensions", dimensions}}, {ir::reducer(monoid, x.dtype())}, at)[0];
   return keep ? reshape(Operand(result, std::source_location{}), kept_shape(x, dimensions)) : result;
 }
 
@@ -70,19 +71,30 @@ Array arg_reduce(const char* better, const Operand& x, std::int64_t axis) {
   region->results = {build.select(keep, v0, v1), build.select(keep, i0, i1)};
 
   const Op monoid = std::string_view(better) == "GT" ? Op::Maximum : Op::Minimum;
-  const Array operands[] = {a, iota(a.shape(), dimension, DType::I32), detail::constant(ir::identity(monoid, a.dtype()), x.location),
-                            detail::constant(Literal::full_integer(position_type, std::numeric_limits<std::int32_t>::max()), x.location)};
+  const Array operands[] = {
+      a, iota(a.shape(), dimension, DType::I32), detail::constant(ir::identity(monoid, a.dtype()), x.location),
+      detail::constant(Literal::full_integer(position_type, std::numeric_limits<std::int32_t>::max()), x.location)};
   return detail::apply(Op::Reduce, operands, {{"dimensions", ir::Integers{dimension}}}, {region}, x.location)[1];
 }
 
 }  // namespace
 
 Array sum(const Operand& x, const Axes& axes, bool keep) { return reduce(Op::Add, summand(x), axes, keep, x.location); }
-Array prod(const Operand& x, const Axes& axes, bool keep) { return reduce(Op::Multiply, summand(x), axes, keep, x.location); }
-Array max(const Operand& x, const Axes& axes, bool keep) { return reduce(Op::Maximum, x.as(x.dtype()), axes, keep, x.location); }
-Array min(const Operand& x, const Axes& axes, bool keep) { return reduce(Op::Minimum, x.as(x.dtype()), axes, keep, x.location); }
-Array all(const Operand& x, const Axes& axes, bool keep) { return reduce(Op::And, astype(x, DType::Bool), axes, keep, x.location); }
-Array any(const Operand& x, const Axes& axes, bool keep) { return reduce(Op::Or, astype(x, DType::Bool), axes, keep, x.location); }
+Array prod(const Operand& x, const Axes& axes, bool keep) {
+  return reduce(Op::Multiply, summand(x), axes, keep, x.location);
+}
+Array max(const Operand& x, const Axes& axes, bool keep) {
+  return reduce(Op::Maximum, x.as(x.dtype()), axes, keep, x.location);
+}
+Array min(const Operand& x, const Axes& axes, bool keep) {
+  return reduce(Op::Minimum, x.as(x.dtype()), axes, keep, x.location);
+}
+Array all(const Operand& x, const Axes& axes, bool keep) {
+  return reduce(Op::And, astype(x, DType::Bool), axes, keep, x.location);
+}
+Array any(const Operand& x, const Axes& axes, bool keep) {
+  return reduce(Op::Or, astype(x, DType::Bool), axes, keep, x.location);
+}
 
 Array mean(const Operand& x, const Axes& axes, bool keep) {
   const detail::ModuleScope scope(x.location);
@@ -138,14 +150,17 @@ Array matmul(const Operand& a, const Operand& b) {
   const Array given[] = {x, y};
   const bool row = x.rank() == 1;
   const bool column = y.rank() == 1;
-  if (x.rank() == 0 || y.rank() == 0) detail::throw_operand_error("matmul", a.location, given, "matmul needs at least one dimension on each side", "use * for scalars");
+  if (x.rank() == 0 || y.rank() == 0)
+    detail::throw_operand_error("matmul", a.location, given, "matmul needs at least one dimension on each side",
+                                "use * for scalars");
   if (row) x = expand_dims(x, 0);
   if (column) y = expand_dims(y, 1);
   if (x.shape(-1) != y.shape(-2))
-    detail::throw_operand_error("matmul", a.location, given,
-                                "the last dimension of the left operand (" + std::to_string(x.shape(-1)) + ") must equal the one before the last of the right (" +
-                                    std::to_string(y.shape(-2)) + ")",
-                                x.rank() == 2 && y.rank() == 2 && x.shape(-1) == y.shape(-1) ? "did you mean transpose(b)?" : "");
+    detail::throw_operand_error(
+        "matmul", a.location, given,
+        "the last dimension of the left operand (" + std::to_string(x.shape(-1)) +
+            ") must equal the one before the last of the right (" + std::to_string(y.shape(-2)) + ")",
+        x.rank() == 2 && y.rank() == 2 && x.shape(-1) == y.shape(-1) ? "did you mean transpose(b)?" : "");
   const Shape x_lead(x.shape().begin(), x.shape().end() - 2);
   const Shape y_lead(y.shape().begin(), y.shape().end() - 2);
   ir::Integers batch;
@@ -176,10 +191,13 @@ Array matmul(const Operand& a, const Operand& b) {
 
 Array conv2d(const Operand& x, const Operand& weights, const ConvOptions& options) {
   const DType dtype = promote(x.dtype(), weights.dtype());
-  const Array operands[] = {detail::convert(x.as(dtype), dtype, x.location), detail::convert(weights.as(dtype), dtype, x.location)};
+  const Array operands[] = {detail::convert(x.as(dtype), dtype, x.location),
+                            detail::convert(weights.as(dtype), dtype, x.location)};
   if (operands[0].rank() != 4 || operands[1].rank() != 4)
-    detail::throw_operand_error("conv2d", x.location, operands, "conv2d takes images [batch, height, width, channels] and weights [rows, columns, in, out]",
-                                operands[0].rank() == 3 ? "add a channel dimension with expand_dims(x, -1)" : "");
+    detail::throw_operand_error(
+        "conv2d", x.location, operands,
+        "conv2d takes images [batch, height, width, channels] and weights [rows, columns, in, out]",
+        operands[0].rank() == 3 ? "add a channel dimension with expand_dims(x, -1)" : "");
   const auto& p = options.padding;
   return apply1(Op::Convolution, operands,
                 {{"window_strides", ir::Integers{options.stride[0], options.stride[1]}},
@@ -210,7 +228,8 @@ Array pool2d(Op monoid, const Operand& x, std::array<std::int64_t, 2> window, st
   const Array a = x.as(x.dtype());
   if (a.rank() != 4) {
     const Array operands[] = {a};
-    detail::throw_operand_error("pool2d", x.location, operands, "pooling takes images [batch, height, width, channels]", "");
+    detail::throw_operand_error("pool2d", x.location, operands, "pooling takes images [batch, height, width, channels]",
+                                "");
   }
   const Array operands[] = {a, detail::constant(ir::identity(monoid, a.dtype()), x.location)};
   return detail::apply(Op::ReduceWindow, operands,

@@ -25,7 +25,8 @@ ir::GraphPtr threefry_graph(const Shape& shape) {
     return shape.empty() ? scalar : build.broadcast_in_dim(scalar, shape, {});
   };
   const auto rotated = [&](Value x, std::uint32_t by) {
-    return build.binary(Op::Or, build.binary(Op::ShiftLeft, x, word(by)), build.binary(Op::ShiftRightLogical, x, word(32 - by)));
+    return build.binary(Op::Or, build.binary(Op::ShiftLeft, x, word(by)),
+                        build.binary(Op::ShiftRightLogical, x, word(32 - by)));
   };
   key[2] = build.binary(Op::Xor, build.binary(Op::Xor, key[0], key[1]), word(0x1bd11bdaU));
   constexpr std::uint32_t kRotations[2][4] = {{13, 15, 26, 6}, {17, 29, 16, 24}};
@@ -45,15 +46,18 @@ ir::GraphPtr threefry_graph(const Shape& shape) {
 
 std::array<Array, 2> threefry(const Key& key, const Array& counter0, const Array& counter1) {
   const Array words = key.words;
-  const Array operands[] = {broadcast_to(words.at(0), counter0.shape()), broadcast_to(words.at(1), counter0.shape()), counter0, counter1};
-  const std::vector<Array> out = detail::apply(Op::Call, operands, {{"callee", std::string("threefry2x32")}}, {threefry_graph(counter0.shape())}, {});
+  const Array operands[] = {broadcast_to(words.at(0), counter0.shape()), broadcast_to(words.at(1), counter0.shape()),
+                            counter0, counter1};
+  const std::vector<Array> out = detail::apply(Op::Call, operands, {{"callee", std::string("threefry2x32")}},
+                                               {threefry_graph(counter0.shape())}, {});
   return {out[0], out[1]};
 }
 
 /// Two words for each element of `shape`, counted row-major.
 std::array<Array, 2> words_for(const Key& key, const Shape& shape) {
   const std::int64_t count = element_count(shape);
-  if (count > std::int64_t{0xffffffff}) throw Error(ErrorKind::Usage, "a random draw is limited to 2^32 - 1 elements; " + to_string(shape) + " has more");
+  if (count > std::int64_t{0xffffffff})
+    throw Error(ErrorKind::Usage, "a random draw is limited to 2^32 - 1 elements; " + to_string(shape) + " has more");
   Array counter = zeros(shape, DType::U32);
   std::int64_t stride = 1;
   for (std::size_t d = shape.size(); d-- > 0;) {
@@ -71,7 +75,8 @@ Array half(const Array& pair, std::int64_t i) { return pair.at(i); }
 }  // namespace
 
 Key::Key(std::uint64_t seed)
-    : words(Array::from<std::uint32_t>({2}, {static_cast<std::uint32_t>(seed >> 32), static_cast<std::uint32_t>(seed)})) {}
+    : words(Array::from<std::uint32_t>({2},
+                                       {static_cast<std::uint32_t>(seed >> 32), static_cast<std::uint32_t>(seed)})) {}
 
 namespace detail {
 
@@ -79,7 +84,8 @@ std::vector<Key> split_key(const Key& key, std::int64_t count) {
   const Array counter = arange(count, DType::U32);
   const auto [first, second] = threefry(key, counter, full({count}, 1, DType::U32));  // draws count in word 0 only
   std::vector<Key> keys(static_cast<std::size_t>(count));
-  for (std::int64_t i = 0; i < count; ++i) keys[static_cast<std::size_t>(i)].words = stack({half(first, i), half(second, i)});
+  for (std::int64_t i = 0; i < count; ++i)
+    keys[static_cast<std::size_t>(i)].words = stack({half(first, i), half(second, i)});
   return keys;
 }
 

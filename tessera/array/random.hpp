@@ -45,8 +45,8 @@ Array normal(const Key& key, const Shape& shape);
 Array bernoulli(const Key& key, double p, const Shape& shape);
 /// Uniform integers (i32) in [low, high); the bias is below (high - low) / 2^32.
 Array integers(const Key& key, const Shape& shape, std::int32_t low, std::int32_t high);
-/// A random order of 0 .. n-1, i32[n], by a swap-or-not network (Hoang, Morris, Rogaway, 2012) of elementwise operations:
-/// the element at a position depends on key and position alone.
+/// A random order of 0 .. n-1, i32[n], by a swap-or-not network (Hoang, Morris, Rogaway, 2012) of elementwise
+/// operations: the element at a position depends on key and position alone.
 Array permutation(const Key& key, std::int32_t n);
 
 }  // namespace random

@@ -36,12 +36,14 @@ Trace* Trace::current() { return open_trace; }
 Array Trace::parameter(const TensorType& type) { return array(graph_.parameter(type), {}); }
 
 Array Trace::array(ir::Value value, Location location) {
-  return Array(std::make_shared<ArrayState>(ArrayState{graph_.type(value), nullptr, shared_from_this(), value, location}));
+  return Array(
+      std::make_shared<ArrayState>(ArrayState{graph_.type(value), nullptr, shared_from_this(), value, location}));
 }
 
 ir::Value Trace::value_of(const Array& array, Location location) {
   if (array.empty())
-    throw Error(ErrorKind::Usage, to_string(location) + ": an empty Array is used as an operand; give it a value first");
+    throw Error(ErrorKind::Usage,
+                to_string(location) + ": an empty Array is used as an operand; give it a value first");
   const ArrayState& state = *array.state();
   if (state.trace.get() == this) return state.value;
   if (state.trace != nullptr && !state.trace->open_)
@@ -127,7 +129,8 @@ std::vector<Array> apply(ir::Op op, std::span<const Array> operands, ir::Attribu
   ir::Values values;
   for (const Array& operand : operands) {
     if (operand.empty())
-      throw Error(ErrorKind::Usage, to_string(location) + ": an empty Array is used as an operand; give it a value first");
+      throw Error(ErrorKind::Usage,
+                  to_string(location) + ": an empty Array is used as an operand; give it a value first");
     values.push_back(graph.parameter(operand.type()));
   }
   graph.results = graph.add(op, values, std::move(attributes), std::move(regions), location);
@@ -156,7 +159,8 @@ std::vector<Array> apply_graph(const ir::Graph& graph, std::span<const Array> ar
   CompileOptions options;
   options.threads = default_threads();
   const std::vector<StoragePtr> outputs = compile_cached(graph, options)->run(inputs);
-  for (std::size_t i = 0; i < outputs.size(); ++i) results.push_back(make_array(graph.type(graph.results[i]), outputs[i]));
+  for (std::size_t i = 0; i < outputs.size(); ++i)
+    results.push_back(make_array(graph.type(graph.results[i]), outputs[i]));
   return results;
 }
 

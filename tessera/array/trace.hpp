@@ -94,8 +94,7 @@ Array make_array(TensorType type, StoragePtr storage);
 const StoragePtr& storage_of(const Array& array);
 
 /// The message form of every error of a public operation: what and where, the operands, the rule, a hint.
-[[noreturn]] void throw_operand_error(const std::string& operation, Location location,
-                                      std::span<const Array> operands, const std::string& rule,
-                                      const std::string& hint);
+[[noreturn]] void throw_operand_error(const std::string& operation, Location location, std::span<const Array> operands,
+                                      const std::string& rule, const std::string& hint);
 
 }  // namespace tessera::detail

@@ -21,24 +21,29 @@ std::vector<bool> extended(std::vector<bool> wrt, const Traced& traced) {
 
 }  // namespace
 
-std::vector<Array> apply_value_and_grad(const Traced& traced, std::vector<Array> arguments, const std::vector<bool>& wrt) {
+std::vector<Array> apply_value_and_grad(const Traced& traced, std::vector<Array> arguments,
+                                        const std::vector<bool>& wrt) {
   const ir::Graph& graph = *traced.graph;
   const ir::Value loss = graph.results.empty() ? -1 : graph.results[0];
   if (loss < 0 || !graph.shape(loss).empty() || !is_float(graph.dtype(loss)))
-    throw Error(ErrorKind::Usage, "grad needs a function whose (first) result is a scalar of floating point; this one returns " +
-                                      (loss < 0 ? std::string("nothing") : to_string(graph.type(loss))) + "\n  hint: reduce it with sum or mean");
+    throw Error(ErrorKind::Usage,
+                "grad needs a function whose (first) result is a scalar of floating point; this one returns " +
+                    (loss < 0 ? std::string("nothing") : to_string(graph.type(loss))) +
+                    "\n  hint: reduce it with sum or mean");
   std::vector<bool> varied(graph.results.size(), false);
   varied[0] = true;
   const ir::GraphPtr pullback = transform::vjp(graph, extended(wrt, traced), varied);
   ir::Graph seeded(pullback->name);
   ir::Values inputs;
-  for (std::size_t i = 0; i + 1 < pullback->parameters.size(); ++i) inputs.push_back(seeded.parameter(pullback->type(pullback->parameters[i])));
+  for (std::size_t i = 0; i + 1 < pullback->parameters.size(); ++i)
+    inputs.push_back(seeded.parameter(pullback->type(pullback->parameters[i])));
   inputs.push_back(ir::Builder{seeded}.full(graph.dtype(loss), 1));
   seeded.results = seeded.inline_graph(*pullback, inputs);
   return apply_graph(seeded, with_captured(traced, std::move(arguments)));
 }
 
-std::vector<Array> apply_vjp(const Traced& traced, std::vector<Array> arguments, const std::vector<bool>& wrt, std::span<const Array> cotangents) {
+std::vector<Array> apply_vjp(const Traced& traced, std::vector<Array> arguments, const std::vector<bool>& wrt,
+                             std::span<const Array> cotangents) {
   const ir::Graph& graph = *traced.graph;
   std::vector<bool> varied(graph.results.size(), false);
   std::vector<Array> inputs = with_captured(traced, std::move(arguments));
@@ -47,7 +52,9 @@ std::vector<Array> apply_vjp(const Traced& traced, std::vector<Array> arguments,
     if (!varied[r]) continue;
     if (cotangents[r].type() != graph.type(graph.results[r])) {
       const Array operands[] = {cotangents[r]};
-      throw_operand_error("vjp", {}, operands, "the cotangent must have the type of the value, " + to_string(graph.type(graph.results[r])), "");
+      throw_operand_error("vjp", {}, operands,
+                          "the cotangent must have the type of the value, " + to_string(graph.type(graph.results[r])),
+                          "");
     }
     inputs.push_back(cotangents[r]);
   }
@@ -75,7 +82,8 @@ TensorType without_axis(const TensorType& type, const MapAxis& axis) {
   if (!axis.mapped) return type;
   const std::int64_t at = axis.axis < 0 ? axis.axis + type.rank() : axis.axis;
   if (at < 0 || at >= type.rank())
-    throw Error(ErrorKind::Usage, "vmap over axis " + std::to_string(axis.axis) + " of " + to_string(type) + ", which has no such axis");
+    throw Error(ErrorKind::Usage,
+                "vmap over axis " + std::to_string(axis.axis) + " of " + to_string(type) + ", which has no such axis");
   TensorType inner = type;
   inner.shape.erase(inner.shape.begin() + at);
   return inner;
@@ -89,17 +97,20 @@ std::vector<Array> apply_vmap(const Traced& traced, std::vector<Array> arguments
     if (!axes[i].mapped) continue;
     const std::int64_t extent = arguments[i].shape(axes[i].axis);
     if (size && *size != extent)
-      throw Error(ErrorKind::Usage, "vmap maps over dimensions of different extent: " + std::to_string(*size) + " and " + std::to_string(extent) +
-                                        " (array " + std::to_string(i) + ", " + to_string(arguments[i].type()) + ")");
+      throw Error(ErrorKind::Usage, "vmap maps over dimensions of different extent: " + std::to_string(*size) +
+                                        " and " + std::to_string(extent) + " (array " + std::to_string(i) + ", " +
+                                        to_string(arguments[i].type()) + ")");
     size = extent;
     arguments[i] = move_axis(Operand(arguments[i], std::source_location{}), axes[i].axis, 0);
   }
   if (!size) throw Error(ErrorKind::Usage, "vmap needs at least one mapped argument");
-  return apply_graph(*transform::vmap(*traced.graph, extended(batched, traced), *size), with_captured(traced, std::move(arguments)));
+  return apply_graph(*transform::vmap(*traced.graph, extended(batched, traced), *size),
+                     with_captured(traced, std::move(arguments)));
 }
 
 namespace {
-std::vector<Array> apply_call(const ir::Graph& body, ir::Attributes attributes, std::vector<ir::GraphPtr> regions, std::span<const Array> arguments) {
+std::vector<Array> apply_call(const ir::Graph& body, ir::Attributes attributes, std::vector<ir::GraphPtr> regions,
+                              std::span<const Array> arguments) {
   attributes.set("callee", body.name);
   return apply(ir::Op::Call, arguments, std::move(attributes), std::move(regions), {});
 }
@@ -109,7 +120,8 @@ std::vector<Array> apply_checkpoint(const Traced& traced, std::vector<Array> arg
   return apply_call(*traced.graph, {{"checkpoint", true}}, {traced.graph}, with_captured(traced, std::move(arguments)));
 }
 
-std::vector<Array> apply_custom_vjp(const Traced& body, const Traced& forward, const Traced& backward, std::vector<Array> arguments) {
+std::vector<Array> apply_custom_vjp(const Traced& body, const Traced& forward, const Traced& backward,
+                                    std::vector<Array> arguments) {
   if (!body.captured.empty() || !forward.captured.empty() || !backward.captured.empty())
     throw Error(ErrorKind::Usage, "the functions of custom_vjp use arrays from outside; pass them as arguments");
   // The backward graph takes residuals, then cotangents: the forward graph returns values, then residuals.

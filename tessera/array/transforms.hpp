@@ -24,15 +24,18 @@ namespace detail {
 // transforms.cpp: the transforms on flat arrays.
 
 /// Results of `traced`, then the gradient of result 0 (a float scalar) for the arguments with wrt.
-std::vector<Array> apply_value_and_grad(const Traced& traced, std::vector<Array> arguments, const std::vector<bool>& wrt);
+std::vector<Array> apply_value_and_grad(const Traced& traced, std::vector<Array> arguments,
+                                        const std::vector<bool>& wrt);
 /// Results, then cotangents of the arguments with wrt, from cotangents of the first `seeded` results.
-std::vector<Array> apply_vjp(const Traced& traced, std::vector<Array> arguments, const std::vector<bool>& wrt, std::span<const Array> cotangents);
+std::vector<Array> apply_vjp(const Traced& traced, std::vector<Array> arguments, const std::vector<bool>& wrt,
+                             std::span<const Array> cotangents);
 /// Results, then their tangents, from tangents of all arguments.
 std::vector<Array> apply_jvp(const Traced& traced, std::vector<Array> arguments, std::span<const Array> tangents);
 std::vector<Array> apply_vmap(const Traced& traced, std::vector<Array> arguments, const std::vector<MapAxis>& axes);
 TensorType without_axis(const TensorType& type, const MapAxis& axis);
 std::vector<Array> apply_checkpoint(const Traced& traced, std::vector<Array> arguments);
-std::vector<Array> apply_custom_vjp(const Traced& body, const Traced& forward, const Traced& backward, std::vector<Array> arguments);
+std::vector<Array> apply_custom_vjp(const Traced& body, const Traced& forward, const Traced& backward,
+                                    std::vector<Array> arguments);
 
 /// The tree with only its parameters: gradients have the argument's type, with the other leaves empty.
 template <class Tree>
@@ -62,7 +65,8 @@ auto value_and_grad(F f) {
     std::vector<Array> inputs = detail::argument_arrays(held);
     std::vector<bool> wrt;
     for (std::size_t i = 0; i < inputs.size(); ++i)
-      wrt.push_back(selected(call.parameter_of_leaf()[i]) && call.roles()[i] == Role::Parameter && is_float(inputs[i].dtype()));
+      wrt.push_back(selected(call.parameter_of_leaf()[i]) && call.roles()[i] == Role::Parameter &&
+                    is_float(inputs[i].dtype()));
     const std::vector<Array> outputs = detail::apply_value_and_grad(call.traced(), inputs, wrt);
     const std::size_t results = call.traced().graph->results.size();
     std::size_t next = results;
@@ -86,7 +90,9 @@ auto value_and_grad(F f) {
 /// The gradient alone.
 template <std::size_t... Wrt, class F>
 auto grad(F f) {
-  return [inner = value_and_grad<Wrt...>(std::move(f))]<class... A>(A&&... arguments) mutable { return inner(arguments...).second; };
+  return [inner = value_and_grad<Wrt...>(std::move(f))]<class... A>(A&&... arguments) mutable {
+    return inner(arguments...).second;
+  };
 }
 
 /// (value, pullback): `pullback(cotangent)` returns a tuple with the cotangent of each argument. The pullback runs the
@@ -96,10 +102,12 @@ auto vjp(F f) {
   return [f]<class... A>(A&&... arguments) mutable {
     using Params = detail::Parameters<F, A&...>;
     auto held = detail::hold_all<Params>(std::make_index_sequence<sizeof...(A)>{}, arguments...);
-    auto call = std::make_shared<detail::TracedCall<F, Params, decltype(held)>>("function", f, held, detail::same_type());
+    auto call =
+        std::make_shared<detail::TracedCall<F, Params, decltype(held)>>("function", f, held, detail::same_type());
     const std::vector<Array> inputs = detail::argument_arrays(held);
     std::vector<bool> wrt;
-    for (std::size_t i = 0; i < inputs.size(); ++i) wrt.push_back(call->roles()[i] == Role::Parameter && is_float(inputs[i].dtype()));
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      wrt.push_back(call->roles()[i] == Role::Parameter && is_float(inputs[i].dtype()));
     std::vector<Array> all = inputs;
     all.insert(all.end(), call->traced().captured.begin(), call->traced().captured.end());
     const detail::Traced traced = call->traced();
@@ -131,9 +139,11 @@ template <class F>
 auto jvp(F f) {
   return [f]<class... A>(std::tuple<A...> primals, const std::tuple<A...>& tangents) mutable {
     using Params = detail::Parameters<F, A&...>;
-    auto held = std::apply([](auto&... p) { return detail::hold_all<Params>(std::index_sequence_for<A...>{}, p...); }, primals);
+    auto held =
+        std::apply([](auto&... p) { return detail::hold_all<Params>(std::index_sequence_for<A...>{}, p...); }, primals);
     detail::TracedCall<F, Params, decltype(held)> call("function", f, held, detail::same_type());
-    const std::vector<Array> outputs = detail::apply_jvp(call.traced(), detail::argument_arrays(held), detail::argument_arrays(tangents));
+    const std::vector<Array> outputs =
+        detail::apply_jvp(call.traced(), detail::argument_arrays(held), detail::argument_arrays(tangents));
     const std::size_t results = call.traced().graph->results.size();
     auto tangent = call.stored();
     unflatten_tree(tangent, std::span(outputs).subspan(results, call.result_leaves()));
@@ -148,15 +158,20 @@ auto vmap(F f, std::vector<MapAxis> in = {}) {
   return [f, in]<class... A>(A&&... arguments) mutable {
     using Params = detail::Parameters<F, A&...>;
     if (!in.empty() && in.size() != sizeof...(A))
-      throw Error(ErrorKind::Usage, "vmap was given " + std::to_string(in.size()) + " axes for " + std::to_string(sizeof...(A)) + " arguments");
+      throw Error(ErrorKind::Usage, "vmap was given " + std::to_string(in.size()) + " axes for " +
+                                        std::to_string(sizeof...(A)) + " arguments");
     auto held = detail::hold_all<Params>(std::make_index_sequence<sizeof...(A)>{}, arguments...);
     std::vector<MapAxis> axis_of_leaf;
     std::size_t p = 0;
-    std::apply([&](const auto&... a) {
-      ((axis_of_leaf.insert(axis_of_leaf.end(), flatten_tree(a).size(), in.empty() ? MapAxis(0) : in[p]), ++p), ...);
-    }, held);
-    detail::TracedCall<F, Params, decltype(held)> call(
-        "function", f, held, [&](std::size_t i, const TensorType& type) { return detail::without_axis(type, axis_of_leaf[i]); });
+    std::apply(
+        [&](const auto&... a) {
+          ((axis_of_leaf.insert(axis_of_leaf.end(), flatten_tree(a).size(), in.empty() ? MapAxis(0) : in[p]), ++p),
+           ...);
+        },
+        held);
+    detail::TracedCall<F, Params, decltype(held)> call("function", f, held, [&](std::size_t i, const TensorType& type) {
+      return detail::without_axis(type, axis_of_leaf[i]);
+    });
     return call.deliver(detail::apply_vmap(call.traced(), detail::argument_arrays(held), axis_of_leaf), held);
   };
 }
@@ -173,21 +188,25 @@ auto checkpoint(F f) {
 }
 
 /// f with a derivative of one's own in reverse mode: `forward(arguments...)` returns (value, residuals), both trees;
-/// `backward(residuals, cotangent of the value)` returns a tuple with a cotangent for each argument. Forward mode uses f.
+/// `backward(residuals, cotangent of the value)` returns a tuple with a cotangent for each argument. Forward mode uses
+/// f.
 template <class F, class Forward, class Backward>
 auto custom_vjp(F f, Forward forward, Backward backward) {
   return [f, forward, backward]<class... A>(A&&... arguments) mutable {
     using Params = detail::Parameters<F, A&...>;
     auto held = detail::hold_all<Params>(std::make_index_sequence<sizeof...(A)>{}, arguments...);
     detail::TracedCall<F, Params, decltype(held)> body("custom_vjp", f, held, detail::same_type());
-    detail::TracedCall<Forward, detail::Parameters<Forward, A&...>, decltype(held)> first("forward", forward, held, detail::same_type());
+    detail::TracedCall<Forward, detail::Parameters<Forward, A&...>, decltype(held)> first("forward", forward, held,
+                                                                                          detail::same_type());
     // The backward function sees the residuals and a cotangent like the value.
     auto pair = first.stored();
     auto shapes = std::pair(pair.second, pair.first);
     using BackwardParams = detail::Parameters<Backward, decltype(shapes.first)&, decltype(shapes.second)&>;
     auto seen = detail::hold_all<BackwardParams>(std::make_index_sequence<2>{}, shapes.first, shapes.second);
-    detail::TracedCall<Backward, BackwardParams, decltype(seen)> second("backward", backward, seen, detail::same_type());
-    return body.deliver(detail::apply_custom_vjp(body.traced(), first.traced(), second.traced(), detail::argument_arrays(held)), held);
+    detail::TracedCall<Backward, BackwardParams, decltype(seen)> second("backward", backward, seen,
+                                                                        detail::same_type());
+    return body.deliver(
+        detail::apply_custom_vjp(body.traced(), first.traced(), second.traced(), detail::argument_arrays(held)), held);
   };
 }
 

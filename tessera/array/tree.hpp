@@ -32,11 +32,11 @@
 // clang-format on
 
 /// Lists every field of a struct, in order, so that it is a tree. In an aggregate a forgotten field does not compile.
-#define TESSERA_FIELDS(...)                                                               \
+#define TESSERA_FIELDS(...)                                                                       \
   static constexpr int tessera_field_count = 0 TESSERA_EXPAND(TESSERA_COUNT_FIELDS(__VA_ARGS__)); \
-  template <class Self, class Visit>                                                      \
-  static void tessera_visit(Self& self, Visit&& visit) {                                  \
-    TESSERA_EXPAND(TESSERA_VISIT_FIELDS(__VA_ARGS__))                                     \
+  template <class Self, class Visit>                                                              \
+  static void tessera_visit(Self& self, Visit&& visit) {                                          \
+    TESSERA_EXPAND(TESSERA_VISIT_FIELDS(__VA_ARGS__))                                             \
   }
 
 namespace tessera {
@@ -57,8 +57,10 @@ constexpr bool brace_constructible(std::index_sequence<I...>) {
 /// Number of fields of an aggregate: the longest list of initialisers that it takes.
 template <class T, std::size_t N = 40>
 constexpr int count_fields() {
-  if constexpr (N == 0 || brace_constructible<T>(std::make_index_sequence<N>{})) return static_cast<int>(N);
-  else return count_fields<T, N - 1>();
+  if constexpr (N == 0 || brace_constructible<T>(std::make_index_sequence<N>{}))
+    return static_cast<int>(N);
+  else
+    return count_fields<T, N - 1>();
 }
 
 template <class T>
@@ -93,7 +95,8 @@ void walk(Tree& tree, Visitor& visitor) {
     visitor.leaf(tree.value, Role::Buffer);
   } else if constexpr (HasFields<T>) {
     if constexpr (std::is_aggregate_v<T>)
-      static_assert(count_fields<T>() == T::tessera_field_count, "TESSERA_FIELDS does not list every field of this struct");
+      static_assert(count_fields<T>() == T::tessera_field_count,
+                    "TESSERA_FIELDS does not list every field of this struct");
     T::tessera_visit(tree, [&](const char* name, auto& field) {
       visitor.enter(name);
       walk(field, visitor);
@@ -121,11 +124,7 @@ void walk(Tree& tree, Visitor& visitor) {
     visitor.constant(tree);
   } else if constexpr (TupleLike<T>) {
     std::size_t i = 0;
-    std::apply(
-        [&](auto&... items) {
-          ((visitor.enter(i++), walk(items, visitor), visitor.leave()), ...);
-        },
-        tree);
+    std::apply([&](auto&... items) { ((visitor.enter(i++), walk(items, visitor), visitor.leave()), ...); }, tree);
   } else {
     static_assert(HasFields<T>, "this type is not a tree: list its fields with TESSERA_FIELDS");
   }

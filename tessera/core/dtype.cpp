@@ -15,10 +15,25 @@ struct Row {
   std::string_view name;
   std::size_t size;
 };
-constexpr std::array<Row, 19> kRows = {{{"i1", 1},   {"i8", 1},   {"i16", 2},  {"i32", 4}, {"i64", 8},
-                                        {"ui8", 1},  {"ui16", 2}, {"ui32", 4}, {"ui64", 8}, {"f16", 2},
-                                        {"bf16", 2}, {"f32", 4},  {"f64", 8},  {"i2", 1},   {"i4", 1},
-                                        {"ui2", 1},  {"ui4", 1},  {"complex<f32>", 8}, {"complex<f64>", 16}}};
+constexpr std::array<Row, 19> kRows = {{{"i1", 1},
+                                        {"i8", 1},
+                                        {"i16", 2},
+                                        {"i32", 4},
+                                        {"i64", 8},
+                                        {"ui8", 1},
+                                        {"ui16", 2},
+                                        {"ui32", 4},
+                                        {"ui64", 8},
+                                        {"f16", 2},
+                                        {"bf16", 2},
+                                        {"f32", 4},
+                                        {"f64", 8},
+                                        {"i2", 1},
+                                        {"i4", 1},
+                                        {"ui2", 1},
+                                        {"ui4", 1},
+                                        {"complex<f32>", 8},
+                                        {"complex<f64>", 16}}};
 
 }  // namespace
 
@@ -49,7 +64,8 @@ DType promote(DType a, DType b) {
 }
 
 void throw_unsupported_dtype(DType dtype) {
-  throw Error(ErrorKind::Unsupported, "elements of type " + std::string(name(dtype)) + " can be named but not computed with yet");
+  throw Error(ErrorKind::Unsupported,
+              "elements of type " + std::string(name(dtype)) + " can be named but not computed with yet");
 }
 
 f16::f16(float value) {

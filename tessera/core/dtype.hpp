@@ -14,8 +14,25 @@ namespace tessera {
 /// The type of one element. The types after F64 have names, so that a program using them is recognised and refused
 /// by name; nothing computes with them yet.
 enum class DType : std::uint8_t {
-  Bool, I8, I16, I32, I64, U8, U16, U32, U64, F16, BF16, F32, F64,
-  I2, I4, U2, U4, Complex64, Complex128,
+  Bool,
+  I8,
+  I16,
+  I32,
+  I64,
+  U8,
+  U16,
+  U32,
+  U64,
+  F16,
+  BF16,
+  F32,
+  F64,
+  I2,
+  I4,
+  U2,
+  U4,
+  Complex64,
+  Complex128,
 };
 
 /// StableHLO's name: "i1" for Bool, "i32", "ui8", "bf16", "f32", "complex<f32>".
@@ -85,18 +102,30 @@ decltype(auto) dispatch(DType dtype, F&& f) {
 /// The DType of a C++ type, the inverse of `dispatch`.
 template <class T>
 constexpr DType dtype_of() {
-  if constexpr (std::is_same_v<T, bool>) return DType::Bool;
-  else if constexpr (std::is_same_v<T, std::int8_t>) return DType::I8;
-  else if constexpr (std::is_same_v<T, std::int16_t>) return DType::I16;
-  else if constexpr (std::is_same_v<T, std::int32_t>) return DType::I32;
-  else if constexpr (std::is_integral_v<T> && std::is_signed_v<T> && sizeof(T) == 8) return DType::I64;
-  else if constexpr (std::is_same_v<T, std::uint8_t>) return DType::U8;
-  else if constexpr (std::is_same_v<T, std::uint16_t>) return DType::U16;
-  else if constexpr (std::is_same_v<T, std::uint32_t>) return DType::U32;
-  else if constexpr (std::is_integral_v<T> && sizeof(T) == 8) return DType::U64;
-  else if constexpr (std::is_same_v<T, f16>) return DType::F16;
-  else if constexpr (std::is_same_v<T, bf16>) return DType::BF16;
-  else if constexpr (std::is_same_v<T, float>) return DType::F32;
+  if constexpr (std::is_same_v<T, bool>)
+    return DType::Bool;
+  else if constexpr (std::is_same_v<T, std::int8_t>)
+    return DType::I8;
+  else if constexpr (std::is_same_v<T, std::int16_t>)
+    return DType::I16;
+  else if constexpr (std::is_same_v<T, std::int32_t>)
+    return DType::I32;
+  else if constexpr (std::is_integral_v<T> && std::is_signed_v<T> && sizeof(T) == 8)
+    return DType::I64;
+  else if constexpr (std::is_same_v<T, std::uint8_t>)
+    return DType::U8;
+  else if constexpr (std::is_same_v<T, std::uint16_t>)
+    return DType::U16;
+  else if constexpr (std::is_same_v<T, std::uint32_t>)
+    return DType::U32;
+  else if constexpr (std::is_integral_v<T> && sizeof(T) == 8)
+    return DType::U64;
+  else if constexpr (std::is_same_v<T, f16>)
+    return DType::F16;
+  else if constexpr (std::is_same_v<T, bf16>)
+    return DType::BF16;
+  else if constexpr (std::is_same_v<T, float>)
+    return DType::F32;
   else {
     static_assert(std::is_same_v<T, double>, "this C++ type is not an element type");
     return DType::F64;

@@ -34,7 +34,8 @@ struct Location {
   std::uint32_t line = 0;
 
   Location() = default;
-  Location(const std::source_location& at) : file(at.file_name()), line(at.line()) {}  // NOLINT(google-explicit-constructor)
+  Location(const std::source_location& at)
+      : file(at.file_name()), line(at.line()) {}  // NOLINT(google-explicit-constructor)
   [[nodiscard]] bool known() const { return line != 0; }
 };
 

@@ -11,9 +11,12 @@ namespace {
 
 template <class To, class From>
 To convert(From value) {
-  if constexpr (std::is_same_v<From, f16> || std::is_same_v<From, bf16>) return convert<To>(static_cast<float>(value));
-  else if constexpr (std::is_same_v<To, f16> || std::is_same_v<To, bf16>) return To(static_cast<float>(value));
-  else return static_cast<To>(value);
+  if constexpr (std::is_same_v<From, f16> || std::is_same_v<From, bf16>)
+    return convert<To>(static_cast<float>(value));
+  else if constexpr (std::is_same_v<To, f16> || std::is_same_v<To, bf16>)
+    return To(static_cast<float>(value));
+  else
+    return static_cast<To>(value);
 }
 
 }  // namespace
@@ -31,11 +34,14 @@ Literal Literal::full_integer(const TensorType& type, std::int64_t value) {
 }
 
 double Literal::get_double(std::int64_t i) const {
-  return dispatch(dtype(), [&]<class T>(std::type_identity<T>) { return convert<double>(reinterpret_cast<const T*>(data())[i]); });
+  return dispatch(
+      dtype(), [&]<class T>(std::type_identity<T>) { return convert<double>(reinterpret_cast<const T*>(data())[i]); });
 }
 
 std::int64_t Literal::get_integer(std::int64_t i) const {
-  return dispatch(dtype(), [&]<class T>(std::type_identity<T>) { return convert<std::int64_t>(reinterpret_cast<const T*>(data())[i]); });
+  return dispatch(dtype(), [&]<class T>(std::type_identity<T>) {
+    return convert<std::int64_t>(reinterpret_cast<const T*>(data())[i]);
+  });
 }
 
 void Literal::set_double(std::int64_t i, double value) {
@@ -57,7 +63,8 @@ bool Literal::is_splat() const {
 
 void Literal::check_type(DType asked) const {
   if (asked != dtype())
-    throw Error(ErrorKind::Usage, "values of type " + std::string(name(dtype())) + " were read as " + std::string(name(asked)));
+    throw Error(ErrorKind::Usage,
+                "values of type " + std::string(name(dtype())) + " were read as " + std::string(name(asked)));
 }
 
 void Literal::check_count(std::size_t count) const {

@@ -15,7 +15,8 @@ std::int64_t element_count(const Shape& shape) {
   bool empty = false;
   for (const std::int64_t extent : shape) {
     if (extent < 0) throw Error("the shape " + to_string(shape) + " has a negative extent");
-    if (extent == 0) empty = true;
+    if (extent == 0)
+      empty = true;
     else if (__builtin_mul_overflow(count, extent, &count) || count > kLargest)
       throw Error("the shape " + to_string(shape) + " has more than 2^62 elements");
   }

@@ -54,7 +54,7 @@ template <class Container>
 Container read_whole(const Path& path, std::uint64_t limit) {
   const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (file.get() < 0) bad_file(path, "cannot be opened: " + reason(errno));
-  struct stat status {};
+  struct stat status{};
   if (::fstat(file.get(), &status) != 0) bad_file(path, "cannot be read: " + reason(errno));
   if (S_ISDIR(status.st_mode)) bad_file(path, "is a folder; a file is needed here");
   if (!S_ISREG(status.st_mode)) bad_file(path, "is no regular file");

@@ -24,9 +24,11 @@ const T& get(const Attributes& attributes, std::string_view name, const char* ki
 
 bool same(const Attribute& a, const Attribute& b) {
   if (a.index() != b.index()) return false;
-  if (const auto* x = std::get_if<double>(&a)) return std::bit_cast<std::uint64_t>(*x) == std::bit_cast<std::uint64_t>(std::get<double>(b));
+  if (const auto* x = std::get_if<double>(&a))
+    return std::bit_cast<std::uint64_t>(*x) == std::bit_cast<std::uint64_t>(std::get<double>(b));
   if (const auto* x = std::get_if<Literal>(&a)) return x->identical(std::get<Literal>(b));
-  if (const auto* x = std::get_if<std::shared_ptr<const Attributes>>(&a)) return **x == *std::get<std::shared_ptr<const Attributes>>(b);
+  if (const auto* x = std::get_if<std::shared_ptr<const Attributes>>(&a))
+    return **x == *std::get<std::shared_ptr<const Attributes>>(b);
   if (const auto* x = std::get_if<bool>(&a)) return *x == std::get<bool>(b);
   if (const auto* x = std::get_if<std::int64_t>(&a)) return *x == std::get<std::int64_t>(b);
   if (const auto* x = std::get_if<std::string>(&a)) return *x == std::get<std::string>(b);
@@ -73,14 +75,24 @@ const Attribute* Attributes::find(std::string_view name) const {
 }
 
 std::int64_t Attributes::integer(std::string_view name) const { return get<std::int64_t>(*this, name, "an integer"); }
-std::int64_t Attributes::integer(std::string_view name, std::int64_t otherwise) const { return has(name) ? integer(name) : otherwise; }
-bool Attributes::boolean(std::string_view name, bool otherwise) const { return has(name) ? get<bool>(*this, name, "a boolean") : otherwise; }
+std::int64_t Attributes::integer(std::string_view name, std::int64_t otherwise) const {
+  return has(name) ? integer(name) : otherwise;
+}
+bool Attributes::boolean(std::string_view name, bool otherwise) const {
+  return has(name) ? get<bool>(*this, name, "a boolean") : otherwise;
+}
 double Attributes::real(std::string_view name) const { return get<double>(*this, name, "a number"); }
 double Attributes::real(std::string_view name, double otherwise) const { return has(name) ? real(name) : otherwise; }
 const std::string& Attributes::string(std::string_view name) const { return get<std::string>(*this, name, "a string"); }
-std::string Attributes::string(std::string_view name, std::string_view otherwise) const { return has(name) ? string(name) : std::string(otherwise); }
-const Integers& Attributes::integers(std::string_view name) const { return get<Integers>(*this, name, "a list of integers"); }
-Integers Attributes::integers(std::string_view name, Integers otherwise) const { return has(name) ? integers(name) : std::move(otherwise); }
+std::string Attributes::string(std::string_view name, std::string_view otherwise) const {
+  return has(name) ? string(name) : std::string(otherwise);
+}
+const Integers& Attributes::integers(std::string_view name) const {
+  return get<Integers>(*this, name, "a list of integers");
+}
+Integers Attributes::integers(std::string_view name, Integers otherwise) const {
+  return has(name) ? integers(name) : std::move(otherwise);
+}
 const Literal& Attributes::literal(std::string_view name) const { return get<Literal>(*this, name, "a tensor"); }
 
 bool Attributes::operator==(const Attributes& other) const {
@@ -100,15 +112,21 @@ void Attributes::append_key(std::string& key) const {
     key += '=';
     std::visit(
         [&]<class T>(const T& value) {
-          if constexpr (std::is_same_v<T, double>) key += fmt::format("{:016x}", std::bit_cast<std::uint64_t>(value));
-          else if constexpr (std::is_same_v<T, bool>) key += value ? "true" : "false";
-          else if constexpr (std::is_same_v<T, std::int64_t>) key += fmt::format("{}", value);
-          else if constexpr (std::is_same_v<T, std::string>) key += fmt::format("{}:{}", value.size(), value);
-          else if constexpr (std::is_same_v<T, Integers>) key += fmt::format("[{}]", fmt::join(value, ","));
+          if constexpr (std::is_same_v<T, double>)
+            key += fmt::format("{:016x}", std::bit_cast<std::uint64_t>(value));
+          else if constexpr (std::is_same_v<T, bool>)
+            key += value ? "true" : "false";
+          else if constexpr (std::is_same_v<T, std::int64_t>)
+            key += fmt::format("{}", value);
+          else if constexpr (std::is_same_v<T, std::string>)
+            key += fmt::format("{}:{}", value.size(), value);
+          else if constexpr (std::is_same_v<T, Integers>)
+            key += fmt::format("[{}]", fmt::join(value, ","));
           else if constexpr (std::is_same_v<T, Literal>) {
             key += to_string(value.type());
             append_bytes_key(key, value.data(), value.bytes());
-          } else value->append_key(key);
+          } else
+            value->append_key(key);
         },
         item->second);
     key += ',';

@@ -16,7 +16,8 @@ namespace tessera::ir {
 class Attributes;
 using Integers = std::vector<std::int64_t>;
 /// Pairs, such as padding, are flattened: low0, high0, low1, high1. A dictionary is a nested Attributes.
-using Attribute = std::variant<bool, std::int64_t, double, std::string, Integers, Literal, std::shared_ptr<const Attributes>>;
+using Attribute =
+    std::variant<bool, std::int64_t, double, std::string, Integers, Literal, std::shared_ptr<const Attributes>>;
 
 /// A small map, in order of insertion. Equality and hashing ignore nothing.
 class Attributes {

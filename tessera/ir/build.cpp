@@ -14,7 +14,8 @@ Value Builder::full(DType dtype, double value, Shape shape) {  // a copy: nodes 
 }
 
 Value Builder::iota(DType dtype, const Shape& shape, std::int64_t dimension) {
-  Attributes attributes{{"iota_dimension", dimension}, {"dtype", std::string(tessera::name(dtype))}, {"shape", Integers(shape)}};
+  Attributes attributes{
+      {"iota_dimension", dimension}, {"dtype", std::string(tessera::name(dtype))}, {"shape", Integers(shape)}};
   return graph.add1(Op::Iota, {}, std::move(attributes), {}, location);
 }
 
@@ -32,7 +33,8 @@ Value Builder::bitcast_convert(Value a, DType dtype) {
 }
 
 Value Builder::broadcast_in_dim(Value a, const Shape& shape, Integers dimensions) {
-  return graph.add1(Op::BroadcastInDim, {a}, {{"broadcast_dimensions", std::move(dimensions)}, {"shape", Integers(shape)}}, {}, location);
+  return graph.add1(Op::BroadcastInDim, {a},
+                    {{"broadcast_dimensions", std::move(dimensions)}, {"shape", Integers(shape)}}, {}, location);
 }
 
 Value Builder::broadcast_to(Value a, const Shape& target) {
@@ -55,16 +57,21 @@ Value Builder::transpose(Value a, const Integers& permutation) {
 
 Value Builder::slice(Value a, Integers start, Integers limit, Integers strides) {
   if (strides.empty()) strides.assign(start.size(), 1);
-  Attributes attributes{{"start_indices", std::move(start)}, {"limit_indices", std::move(limit)}, {"strides", std::move(strides)}};
+  Attributes attributes{
+      {"start_indices", std::move(start)}, {"limit_indices", std::move(limit)}, {"strides", std::move(strides)}};
   return graph.add1(Op::Slice, {a}, std::move(attributes), {}, location);
 }
 
 Value Builder::pad(Value a, Value value, Integers low, Integers high, Integers interior) {
-  Attributes attributes{{"edge_padding_low", std::move(low)}, {"edge_padding_high", std::move(high)}, {"interior_padding", std::move(interior)}};
+  Attributes attributes{{"edge_padding_low", std::move(low)},
+                        {"edge_padding_high", std::move(high)},
+                        {"interior_padding", std::move(interior)}};
   return graph.add1(Op::Pad, {a, value}, std::move(attributes), {}, location);
 }
 
-Value Builder::reverse(Value a, Integers dimensions) { return graph.add1(Op::Reverse, {a}, {{"dimensions", std::move(dimensions)}}, {}, location); }
+Value Builder::reverse(Value a, Integers dimensions) {
+  return graph.add1(Op::Reverse, {a}, {{"dimensions", std::move(dimensions)}}, {}, location);
+}
 
 Value Builder::concatenate(Values parts, std::int64_t dimension) {
   if (parts.size() == 1) return parts[0];
@@ -74,7 +81,8 @@ Value Builder::concatenate(Values parts, std::int64_t dimension) {
 Value Builder::reduce(Op monoid, Value a, Integers dimensions) {
   const DType type = dtype(a);
   const Value initial = constant(identity(monoid, type));
-  return graph.add1(Op::Reduce, {a, initial}, {{"dimensions", std::move(dimensions)}}, {reducer(monoid, type)}, location);
+  return graph.add1(Op::Reduce, {a, initial}, {{"dimensions", std::move(dimensions)}}, {reducer(monoid, type)},
+                    location);
 }
 
 Value Builder::dot_general(Value a, Value b, const DotDimensions& d, std::optional<DType> result) {
@@ -93,17 +101,23 @@ Literal identity(Op monoid, DType dtype) {
     if (is_float(dtype)) return Literal::full(scalar, highest ? infinity : -infinity);
     return dispatch(dtype, [&]<class T>(std::type_identity<T>) {
       if constexpr (std::is_integral_v<T>)
-        return Literal::full_integer(scalar, static_cast<std::int64_t>(highest ? std::numeric_limits<T>::max() : std::numeric_limits<T>::min()));
-      else return Literal(scalar);
+        return Literal::full_integer(
+            scalar, static_cast<std::int64_t>(highest ? std::numeric_limits<T>::max() : std::numeric_limits<T>::min()));
+      else
+        return Literal(scalar);
     });
   };
   switch (monoid) {
-    case Op::Add: case Op::Or: case Op::Xor: return Literal::full(scalar, 0);
+    case Op::Add:
+    case Op::Or:
+    case Op::Xor: return Literal::full(scalar, 0);
     case Op::Multiply: return Literal::full(scalar, 1);
     case Op::And: return dtype == DType::Bool ? Literal::full(scalar, 1) : Literal::full_integer(scalar, -1);
     case Op::Maximum: return limit(false);
     case Op::Minimum: return limit(true);
-    default: throw Error(ErrorKind::Usage, std::string(name(monoid)) + " is not a reduction that Tessera knows an identity of");
+    default:
+      throw Error(ErrorKind::Usage,
+                  std::string(name(monoid)) + " is not a reduction that Tessera knows an identity of");
   }
 }
 
@@ -122,8 +136,13 @@ std::optional<Op> match_monoid(const Graph& region) {
   const bool straight = node.operands == region.parameters;
   const bool swapped = node.operands[0] == region.parameters[1] && node.operands[1] == region.parameters[0];
   switch (node.op) {
-    case Op::Add: case Op::Multiply: case Op::Maximum: case Op::Minimum: case Op::And: case Op::Or: case Op::Xor:
-      return straight || swapped ? std::optional(node.op) : std::nullopt;
+    case Op::Add:
+    case Op::Multiply:
+    case Op::Maximum:
+    case Op::Minimum:
+    case Op::And:
+    case Op::Or:
+    case Op::Xor: return straight || swapped ? std::optional(node.op) : std::nullopt;
     default: return std::nullopt;
   }
 }

@@ -30,7 +30,9 @@ struct Builder {
   Value iota(DType dtype, const Shape& shape, std::int64_t dimension);
   /// direction: "EQ", "NE", "LT", "LE", "GT", "GE".
   Value compare(Value a, Value b, const char* direction);
-  Value select(Value condition, Value yes, Value no) { return graph.add1(Op::Select, {condition, yes, no}, {}, {}, location); }
+  Value select(Value condition, Value yes, Value no) {
+    return graph.add1(Op::Select, {condition, yes, no}, {}, {}, location);
+  }
   Value convert(Value a, DType dtype);
   Value bitcast_convert(Value a, DType dtype);
 

@@ -64,7 +64,8 @@ Values Graph::add(Op op, Values operands, Attributes attributes, std::vector<Gra
   try {
     result_types = primitive(op).infer({operand_types, attributes, regions});
   } catch (const RuleError& broken) {
-    std::string message = location.known() ? fmt::format("{}: {}", tessera::to_string(location), ir::name(op)) : std::string(ir::name(op));
+    std::string message = location.known() ? fmt::format("{}: {}", tessera::to_string(location), ir::name(op))
+                                           : std::string(ir::name(op));
     for (std::size_t i = 0; i < operands.size(); ++i) {
       message += fmt::format("\n  operand {}: {}", i, tessera::to_string(operand_types[i]));
       const Node* made_by = producer(operands[i]);
@@ -87,7 +88,8 @@ std::vector<TensorType> Graph::types(std::span<const Value> of) const {
 
 Values Graph::inline_graph(const Graph& body, std::span<const Value> arguments) {
   Values map(body.values.size(), -1);
-  for (std::size_t i = 0; i < body.parameters.size(); ++i) map[static_cast<std::size_t>(body.parameters[i])] = arguments[i];
+  for (std::size_t i = 0; i < body.parameters.size(); ++i)
+    map[static_cast<std::size_t>(body.parameters[i])] = arguments[i];
   const auto mapped = [&](const Values& list) {
     Values out;
     for (const Value v : list) out.push_back(map[static_cast<std::size_t>(v)]);

@@ -50,12 +50,15 @@ class Graph {
   Value parameter(const TensorType& type);
   /// Appends a node; its result types follow from the row's shape rule. Throws Error (Usage) stating operation,
   /// operands, the rule that was broken and a hint.
-  Values add(Op op, Values operands, Attributes attributes = {}, std::vector<GraphPtr> regions = {}, Location location = {});
+  Values add(Op op, Values operands, Attributes attributes = {}, std::vector<GraphPtr> regions = {},
+             Location location = {});
   /// The same for a node with one result.
-  Value add1(Op op, Values operands, Attributes attributes = {}, std::vector<GraphPtr> regions = {}, Location location = {}) {
+  Value add1(Op op, Values operands, Attributes attributes = {}, std::vector<GraphPtr> regions = {},
+             Location location = {}) {
     return add(op, std::move(operands), std::move(attributes), std::move(regions), location)[0];
   }
-  /// Appends a copy of `node` with other operands, without running the shape rule again; used by passes that keep types.
+  /// Appends a copy of `node` with other operands, without running the shape rule again; used by passes that keep
+  /// types.
   Values append(const Node& node, Values operands, std::span<const TensorType> types);
 
   [[nodiscard]] const TensorType& type(Value value) const { return values[static_cast<std::size_t>(value)].type; }
@@ -76,7 +79,8 @@ class Graph {
   [[nodiscard]] std::string key() const;
 };
 
-/// Throws Error naming the first broken rule: operands defined before use, types as the rows infer them, regions closed.
+/// Throws Error naming the first broken rule: operands defined before use, types as the rows infer them, regions
+/// closed.
 void verify(const Graph& graph);
 /// StableHLO text (ir/print.cpp). With `debug_locations` the user's places are printed as comments.
 std::string to_string(const Graph& graph, bool debug_locations = false);

@@ -12,7 +12,17 @@ enum class Op : std::uint8_t {
 #include "tessera/ir/ops.def"
 };
 
-enum class Family : std::uint8_t { Leaf, Unary, Binary, Elementwise, Movement, Indexing, Reduction, Product, Structure };
+enum class Family : std::uint8_t {
+  Leaf,
+  Unary,
+  Binary,
+  Elementwise,
+  Movement,
+  Indexing,
+  Reduction,
+  Product,
+  Structure
+};
 
 constexpr int kOpCount = 0
 #define TESSERA_OP(enumerator, name, family) +1
@@ -24,6 +34,8 @@ std::string_view name(Op op);
 Family family(Op op);
 std::optional<Op> parse_op(std::string_view name);
 
-constexpr bool is_elementwise(Family f) { return f == Family::Unary || f == Family::Binary || f == Family::Elementwise; }
+constexpr bool is_elementwise(Family f) {
+  return f == Family::Unary || f == Family::Binary || f == Family::Elementwise;
+}
 
 }  // namespace tessera::ir

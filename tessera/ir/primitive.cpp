@@ -19,8 +19,8 @@ constexpr std::array<OpName, kOpCount> kNames = {{
 const std::vector<std::optional<Primitive>>& table() {
   static const auto* const rows = [] {
     auto* list = new std::vector<std::optional<Primitive>>(kOpCount);
-    for (auto* family : {leaf_rows, unary_rows, binary_rows, elementwise_rows, movement_rows, indexing_rows, reduction_rows,
-                         window_rows, product_rows, structure_rows})
+    for (auto* family : {leaf_rows, unary_rows, binary_rows, elementwise_rows, movement_rows, indexing_rows,
+                         reduction_rows, window_rows, product_rows, structure_rows})
       for (Primitive& row : family()) (*list)[static_cast<std::size_t>(row.op)] = std::move(row);
     return list;
   }();
@@ -50,13 +50,15 @@ Values linear_jvp(const JvpContext& context) {
   if (all_zero) return Values(context.results.size(), kZero);
   Values tangents;
   for (std::size_t i = 0; i < context.operands.size(); ++i) tangents.push_back(context.tangent_or_zeros(i));
-  return context.build.graph.add(context.node.op, tangents, context.node.attributes, context.node.regions, context.build.location);
+  return context.build.graph.add(context.node.op, tangents, context.node.attributes, context.node.regions,
+                                 context.build.location);
 }
 
 Values elementwise_batch(const BatchContext& context) {
   Values operands;
   for (std::size_t i = 0; i < context.operands.size(); ++i) operands.push_back(context.with_batch(i));
-  return context.build.graph.add(context.node.op, operands, context.node.attributes, context.node.regions, context.build.location);
+  return context.build.graph.add(context.node.op, operands, context.node.attributes, context.node.regions,
+                                 context.build.location);
 }
 
 double operation_count(const Graph& graph) {

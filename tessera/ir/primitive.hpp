@@ -38,8 +38,8 @@ struct InferContext {
 };
 
 struct JvpContext {
-  Builder& build;        ///< appends to the graph that holds primals and tangents
-  const Node& node;      ///< the original node: attributes and regions
+  Builder& build;    ///< appends to the graph that holds primals and tangents
+  const Node& node;  ///< the original node: attributes and regions
   const Values& operands;
   const Values& results;   ///< the primal results, already computed
   const Values& tangents;  ///< of the operands; kZero where none
@@ -51,7 +51,7 @@ struct JvpContext {
 
 struct TransposeContext {
   Builder& build;
-  const Node& node;                             ///< the original node
+  const Node& node;  ///< the original node
   std::span<const TensorType> operand_types;
   std::span<const TensorType> result_types;
   const Values& operands;    ///< kZero for the operands to be transposed (the linear ones)
@@ -113,7 +113,8 @@ using TransposeRule = std::function<Values(const TransposeContext&)>;
 using BatchRule = std::function<Values(const BatchContext&)>;
 using LoopRule = std::function<kernel::Expr(LoopContext&)>;
 using DecomposeRule = std::function<Values(Builder&, const Node&, const Values& operands)>;
-using CostRule = std::function<Cost(const Node&, std::span<const TensorType> operands, std::span<const TensorType> results)>;
+using CostRule =
+    std::function<Cost(const Node&, std::span<const TensorType> operands, std::span<const TensorType> results)>;
 
 /// A rule, or the reason why there is none.
 template <class Rule>

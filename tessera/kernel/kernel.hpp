@@ -32,19 +32,53 @@ enum class Op : std::uint8_t {
   Load,      ///< argument `index` at element a; with a predicate b: zero where it is false, and no access there
   Read,      ///< local `index` at element a
   // Unary.
-  Negate, Abs, Not, Sqrt, Floor, Ceil, RoundEven, PopCount, CountLeadingZeros,
-  Exp, Expm1, Log, Log1p, Sin, Cos, Tan, Tanh, Atan, Erf, Cbrt,  ///< of F64 alone: libm. kernel/math.cpp expands F32.
+  Negate,
+  Abs,
+  Not,
+  Sqrt,
+  Floor,
+  Ceil,
+  RoundEven,
+  PopCount,
+  CountLeadingZeros,
+  Exp,
+  Expm1,
+  Log,
+  Log1p,
+  Sin,
+  Cos,
+  Tan,
+  Tanh,
+  Atan,
+  Erf,
+  Cbrt,     ///< of F64 alone: libm. kernel/math.cpp expands F32.
   Convert,  ///< to `dtype`: float to integer saturates and sends NaN to 0; anything to Bool is != 0; integers wrap;
             ///< from and to F16 and BF16 by way of F32
   Bitcast,  ///< to `dtype` of the same size
   // Binary. Integer arithmetic wraps. Divide and Remainder of integers truncate; by zero: -1 (all bits set) and the
   // dividend; INT_MIN by -1: INT_MIN and 0. Shifts past the width give 0 (the sign for ShiftRightArithmetic).
   // Bool has And, Or, Xor and Not; the Builder expresses the others by them (a sum is Or, a product And).
-  Add, Subtract, Multiply, Divide, Remainder,  ///< of floats: as C's operators and fmod
-  Minimum, Maximum,  ///< NaN if either is NaN; -0 < +0
-  Power, Atan2,      ///< floats: F64 by libm
-  And, Or, Xor, ShiftLeft, ShiftRightLogical, ShiftRightArithmetic,
-  Equal, NotEqual, Less, LessEqual, Greater, GreaterEqual,  ///< to Bool; ordered comparisons of floats except NotEqual
+  Add,
+  Subtract,
+  Multiply,
+  Divide,
+  Remainder,  ///< of floats: as C's operators and fmod
+  Minimum,
+  Maximum,  ///< NaN if either is NaN; -0 < +0
+  Power,
+  Atan2,  ///< floats: F64 by libm
+  And,
+  Or,
+  Xor,
+  ShiftLeft,
+  ShiftRightLogical,
+  ShiftRightArithmetic,
+  Equal,
+  NotEqual,
+  Less,
+  LessEqual,
+  Greater,
+  GreaterEqual,  ///< to Bool; ordered comparisons of floats except NotEqual
   // Ternary.
   Select,  ///< a ? b : c
   Fma,     ///< a * b + c, rounded once; floats
@@ -227,7 +261,21 @@ class Builder {
 // kernel/math.cpp: elementary functions as kernel expressions, so that every renderer computes the same bits.
 // F32: polynomials within 3 units in the last place, by Fma; F64: the libm node. F16 and BF16 go through F32.
 enum class Function : std::uint8_t {
-  Exp, Expm1, Log, Log1p, Sqrt, Rsqrt, Cbrt, Sin, Cos, Tan, Tanh, Logistic, Erf, Power, Atan2,
+  Exp,
+  Expm1,
+  Log,
+  Log1p,
+  Sqrt,
+  Rsqrt,
+  Cbrt,
+  Sin,
+  Cos,
+  Tan,
+  Tanh,
+  Logistic,
+  Erf,
+  Power,
+  Atan2,
 };
 Expr call(Builder& builder, Function function, Expr a, Expr b = kNone);
 

@@ -12,7 +12,9 @@ using detail::ModuleScope;
 
 Key Context::next_key() {
   if (key.words.value.empty())
-    throw Error(ErrorKind::Usage, "this layer draws random numbers in training, and the context has no key\n  hint: nn::Context context{.training = true, .key = Key(seed)}");
+    throw Error(ErrorKind::Usage,
+                "this layer draws random numbers in training, and the context has no key\n  hint: nn::Context "
+                "context{.training = true, .key = Key(seed)}");
   const auto [next, use] = split<2>(key);
   key = next;
   return use;
@@ -37,14 +39,16 @@ Array lecun_normal(const Key& key, const Shape& shape, std::int64_t fan_in) {
 }
 }  // namespace init
 
-Linear::Linear(const Key& key, std::int64_t in, std::int64_t out) : weights(init::he_uniform(key, {in, out}, in)), bias(zeros({out})) {}
+Linear::Linear(const Key& key, std::int64_t in, std::int64_t out)
+    : weights(init::he_uniform(key, {in, out}, in)), bias(zeros({out})) {}
 
 Array Linear::operator()(const Operand& x) const {
   const ModuleScope scope(x.location);
   return matmul(x, weights) + bias;
 }
 
-Conv2d::Conv2d(const Key& key, std::int64_t in, std::int64_t out, std::int64_t size, Padding pad, std::int64_t step, std::int64_t group_count)
+Conv2d::Conv2d(const Key& key, std::int64_t in, std::int64_t out, std::int64_t size, Padding pad, std::int64_t step,
+               std::int64_t group_count)
     : weights(init::he_uniform(key, {size, size, in / group_count, out}, size * size * in / group_count)),
       bias(zeros({out})),
       stride(step),
@@ -70,7 +74,8 @@ Array avg_pool(const Operand& x, std::int64_t window, std::int64_t stride) {
   return avg_pool2d(x, {window, window}, {step, step});
 }
 
-BatchNorm::BatchNorm(std::int64_t channels) : scale(ones({channels})), shift(zeros({channels})), mean(zeros({channels})), variance(ones({channels})) {}
+BatchNorm::BatchNorm(std::int64_t channels)
+    : scale(ones({channels})), shift(zeros({channels})), mean(zeros({channels})), variance(ones({channels})) {}
 
 Array BatchNorm::operator()(const Operand& x, Context& context) {
   const ModuleScope scope(x.location);
@@ -98,14 +103,16 @@ Array LayerNorm::operator()(const Operand& x) const {
 
 Array Dropout::operator()(const Operand& x, Context& context) const {
   const ModuleScope scope(x.location);
-  if (rate < 0 || rate >= 1) throw Error(ErrorKind::Usage, "a dropout rate lies in [0, 1); this one is " + std::to_string(rate));
+  if (rate < 0 || rate >= 1)
+    throw Error(ErrorKind::Usage, "a dropout rate lies in [0, 1); this one is " + std::to_string(rate));
   if (!context.training || rate == 0) return x.as(x.dtype());
   const Array input = x.as(x.dtype());
   const Array keep = random::bernoulli(context.next_key(), 1 - rate, input.shape());
   return where(keep, input * (1 / (1 - rate)), 0);
 }
 
-Embedding::Embedding(const Key& key, std::int64_t entries, std::int64_t features) : table(random::normal(key, {entries, features})) {}
+Embedding::Embedding(const Key& key, std::int64_t entries, std::int64_t features)
+    : table(random::normal(key, {entries, features})) {}
 
 Array Embedding::operator()(const Operand& x) const {
   const ModuleScope scope(x.location);
@@ -141,7 +148,9 @@ Array cross_entropy_each(const Operand& logits, const Operand& labels, double sm
   if (!examples.empty()) examples.pop_back();
   if (scores.rank() == 0 || wanted.shape() != examples || !is_integer(wanted.dtype())) {
     const Array operands[] = {scores, wanted};
-    detail::throw_operand_error("cross_entropy", logits.location, operands, "logits are [..., classes] and labels integers [...]", "labels are class numbers, not one-hot rows");
+    detail::throw_operand_error("cross_entropy", logits.location, operands,
+                                "logits are [..., classes] and labels integers [...]",
+                                "labels are class numbers, not one-hot rows");
   }
   const Array log_probability = log_softmax(scores, -1);
   const Array target = one_hot(wanted, scores.shape(-1), scores.dtype());

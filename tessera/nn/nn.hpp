@@ -55,8 +55,8 @@ struct Conv2d {
   TESSERA_FIELDS(weights, bias, stride, groups, padding)
 
   Conv2d() = default;
-  Conv2d(const Key& key, std::int64_t in, std::int64_t out, std::int64_t size, Padding padding = Padding::Same, std::int64_t stride = 1,
-         std::int64_t groups = 1);
+  Conv2d(const Key& key, std::int64_t in, std::int64_t out, std::int64_t size, Padding padding = Padding::Same,
+         std::int64_t stride = 1, std::int64_t groups = 1);
   Array operator()(const Operand& x) const;
 };
 

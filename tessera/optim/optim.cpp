@@ -11,8 +11,10 @@ namespace {
 
 void check_counts(std::size_t parameters, std::size_t gradients, std::size_t moments) {
   if (parameters != gradients || parameters != moments)
-    throw Error(ErrorKind::Usage, "the optimizer was made for " + std::to_string(moments) + " parameters; the model has " + std::to_string(parameters) +
-                                      " and the gradient " + std::to_string(gradients) + "\n  hint: construct the optimizer from this model");
+    throw Error(ErrorKind::Usage, "the optimizer was made for " + std::to_string(moments) +
+                                      " parameters; the model has " + std::to_string(parameters) +
+                                      " and the gradient " + std::to_string(gradients) +
+                                      "\n  hint: construct the optimizer from this model");
 }
 
 bool decays(const Array& parameter) { return parameter.rank() > 1; }

@@ -61,8 +61,8 @@ struct Sgd {
   void step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients, Location at);
 };
 
-/// Adam (Kingma and Ba, 2015); with `decoupled`, AdamW (Loshchilov and Hutter, 2019). Decay touches only parameters with
-/// more than one dimension.
+/// Adam (Kingma and Ba, 2015); with `decoupled`, AdamW (Loshchilov and Hutter, 2019). Decay touches only parameters
+/// with more than one dimension.
 struct Adam {
   Array learning_rate, beta1, beta2, epsilon, decay;
   Buffer count;  ///< steps done, f32
@@ -72,9 +72,16 @@ struct Adam {
 
   Adam() = default;
   template <class Model>
-  explicit Adam(const Model& model, double rate = 1e-3, double first_decay = 0.9, double second_decay = 0.999, double l2 = 0)
-      : learning_rate(rate), beta1(first_decay), beta2(second_decay), epsilon(1e-8), decay(l2), count(Array(0.0F)),
-        first(detail::zero_moments(model)), second(detail::zero_moments(model)) {}
+  explicit Adam(const Model& model, double rate = 1e-3, double first_decay = 0.9, double second_decay = 0.999,
+                double l2 = 0)
+      : learning_rate(rate),
+        beta1(first_decay),
+        beta2(second_decay),
+        epsilon(1e-8),
+        decay(l2),
+        count(Array(0.0F)),
+        first(detail::zero_moments(model)),
+        second(detail::zero_moments(model)) {}
 
   template <class Model>
   void update(Model& model, const Model& gradient, std::source_location at = std::source_location::current()) {

@@ -31,8 +31,8 @@ Values batch_node(const BatchContext& context) {
   if (node.op == Op::Call || node.op == Op::Composite || node.op == Op::LinearCall) return batch_call(context);
   const auto& rule = primitive(node.op).batch;
   if (!rule)
-    throw Error(ErrorKind::Unsupported, to_string(node.location) + ": " + std::string(name(node.op)) +
-                                            " cannot be vectorised: " + rule.why());
+    throw Error(ErrorKind::Unsupported,
+                to_string(node.location) + ": " + std::string(name(node.op)) + " cannot be vectorised: " + rule.why());
   return (*rule)(context);
 }
 
