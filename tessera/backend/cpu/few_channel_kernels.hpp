@@ -45,8 +45,9 @@ struct Slide {
 template <int F>
 inline void slide_block(const Slide& s, const std::int64_t (&pixel)[4], std::int64_t row, std::int64_t row_begin,
                         std::int64_t row_end, std::int64_t run_begin, std::int64_t run_end, const float* weights,
-                        const float* bias, V (&sum)[4][F]) {
+                        const float* bias, V (&result)[4][F]) {
   const std::int64_t run = s.kernel_width * s.channels, line = s.tile_width * s.channels * kLanes;
+  V sum[4][F];  // not `result`: the compiler must see that no load can read it, to keep it in registers
 #pragma GCC unroll 8
   for (int f = 0; f < F; ++f) sum[0][f] = sum[1][f] = sum[2][f] = sum[3][f] = broadcast(bias + f);
   for (std::int64_t k = row_begin; k < row_end; ++k) {
@@ -64,6 +65,10 @@ inline void slide_block(const Slide& s, const std::int64_t (&pixel)[4], std::int
       }
     }
   }
+#pragma GCC unroll 4
+  for (int p = 0; p < 4; ++p)
+#pragma GCC unroll 8
+    for (int f = 0; f < F; ++f) result[p][f] = sum[p][f];
 }
 
 /// Blocks of features: as even as possible, at most kFeatures each.
