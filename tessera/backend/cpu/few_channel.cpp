@@ -43,12 +43,23 @@ struct Kernels {
                  float* bias_gradient);
 };
 
-// g++ 12 warns of its own intrinsics.
+// Code for one instruction set, in the words of the two compilers.
+#ifdef __clang__
+#define TESSERA_AVX2_BEGIN _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
+#define TESSERA_AVX512_BEGIN                                                                                  \
+  _Pragma("clang attribute push(__attribute__((target(\"avx512f,avx512bw,avx512dq,avx512vl\"))), apply_to = " \
+          "function)")
+#define TESSERA_TARGET_END _Pragma("clang attribute pop")
+#else
+#define TESSERA_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
+#define TESSERA_AVX512_BEGIN \
+  _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma,avx512f,avx512bw,avx512dq,avx512vl\")")
+#define TESSERA_TARGET_END _Pragma("GCC pop_options")
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // g++ 12 warns of its own intrinsics
+#endif
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
+TESSERA_AVX2_BEGIN
 inline void transpose8(const float* from, std::int64_t from_stride, float* to, std::int64_t to_stride) {
   __m256 r[8], t[8];
   for (int i = 0; i < 8; ++i) r[i] = _mm256_loadu_ps(from + i * from_stride);
@@ -105,10 +116,9 @@ inline V route(V gradient, const std::uint8_t* choice, float* a, float* b, float
 }
 #include "tessera/backend/cpu/few_channel_kernels.hpp"
 }  // namespace avx2
-#pragma GCC pop_options
+TESSERA_TARGET_END
 
-#pragma GCC push_options
-#pragma GCC target("avx2,fma,avx512f,avx512bw,avx512dq,avx512vl")
+TESSERA_AVX512_BEGIN
 namespace avx512 {
 using V = __m512;
 constexpr int kLanes = 16, kFeatures = 6, kTaps = 5, kOutputs = 5;
@@ -141,8 +151,11 @@ inline V route(V gradient, const std::uint8_t* choice, float* a, float* b, float
 }
 #include "tessera/backend/cpu/few_channel_kernels.hpp"
 }  // namespace avx512
-#pragma GCC pop_options
+TESSERA_TARGET_END
+
+#ifndef __clang__
 #pragma GCC diagnostic pop
+#endif
 
 const Kernels& kernels(int lanes) { return lanes == 16 ? avx512::kTable : avx2::kTable; }
 

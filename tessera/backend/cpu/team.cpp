@@ -17,7 +17,9 @@
 #include <thread>
 #include <vector>
 
-#ifndef TESSERA_TEAM_STD
+#ifdef TESSERA_TEAM_STD
+extern "C" void omp_set_num_threads(int) __attribute__((weak));  // there when a library brought OpenMP with it
+#else
 #include <omp.h>
 #endif
 
@@ -128,7 +130,10 @@ void parallel_for(int threads, std::int64_t extent, void (*function)(void*, std:
   error.rethrow();
 }
 
-void with_team(int, const std::function<void()>& body) { body(); }
+void with_team(int, const std::function<void()>& body) {
+  if (omp_set_num_threads != nullptr) omp_set_num_threads(1);
+  body();
+}
 
 #else
 
