@@ -314,8 +314,12 @@ std::string speed(const ReportPage& page) {
   html +=
       "</table></div><div class=\"panel\"><table><thead><tr><th>Accuracy of</th><th class=\"num\">reached "
       "after</th></tr></thead>";
-  for (const auto& [accuracy, seconds] : s.time_to)
+  for (std::size_t i = 0; i < s.time_to.size(); ++i) {
+    // Of milestones that one evaluation passed together, the last.
+    const auto& [accuracy, seconds] = s.time_to[i];
+    if (i + 1 < s.time_to.size() && s.time_to[i + 1].second == seconds) continue;
     html += fmt::format("<tr><td>{:g} %</td><td class=\"num\">{}</td></tr>", 100 * accuracy, format_duration(seconds));
+  }
   if (s.time_to.empty()) html += "<tr><td>none of the milestones</td><td></td></tr>";
   return html + "</table></div></div>\n";
 }
