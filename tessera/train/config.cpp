@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
 #include <cmath>
@@ -16,6 +15,17 @@
 #include "tessera/core/error.hpp"
 #include "tessera/data/files.hpp"
 #include "tessera/train/recipes.hpp"
+
+// toml++ 3.3 asserts that some malformed text is not there; release builds even assume it. Here such text is refused.
+struct MalformedToml {};
+constexpr void require_toml(bool holds) {
+  if (!holds) throw MalformedToml{};
+}
+#pragma push_macro("NDEBUG")
+#undef NDEBUG
+#define TOML_ASSERT(...) ::require_toml(static_cast<bool>(__VA_ARGS__))
+#include <toml++/toml.h>
+#pragma pop_macro("NDEBUG")
 
 namespace tessera::train {
 namespace {
@@ -148,11 +158,55 @@ void read(const toml::node& node, std::vector<T>& field, const Rule& rule, const
   }
 }
 
+/// The line of the first byte beyond ASCII that is neither in a string nor in a comment, or of a string that begins
+/// where none can; or 0. toml++ 3.3 has no defined answer to such text.
+std::size_t stray_letter(std::string_view text) {
+  std::size_t line = 1;
+  char quote = 0, last = '\n';  // last: what stands before, blanks left out
+  bool triple = false, comment = false;
+  for (std::size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0; i < text.size(); ++i) {
+    const char c = text[i];
+    const auto three = [&] { return i + 2 < text.size() && text[i + 1] == c && text[i + 2] == c; };
+    if (c == '\n') {
+      ++line;
+      comment = false;
+      if (!triple) quote = 0;
+    } else if (comment) {
+      continue;
+    } else if (quote != 0) {
+      if (c == '\\' && quote == '"') {
+        ++i;
+      } else if (c == quote && (!triple || three())) {
+        if (triple) i += 2;
+        for (int extra = 0; triple && extra < 2 && i + 1 < text.size() && text[i + 1] == c; ++extra) ++i;
+        quote = 0;
+        triple = false;
+      }
+    } else if (c == '#') {
+      comment = true;
+    } else if (c == '"' || c == '\'') {
+      if (std::string_view("\n=[,{.").find(last) == std::string_view::npos) return line;
+      quote = c;
+      triple = three();
+      if (triple) i += 2;
+    } else if (static_cast<unsigned char>(c) >= 0x80) {
+      return line;
+    }
+    if (c != ' ' && c != '\t' && c != '\r') last = c;
+  }
+  return 0;
+}
+
 toml::table parse_toml(std::string_view text, const std::string& file) {
+  if (const std::size_t line = stray_letter(text); line != 0)
+    refuse(fmt::format("{}:{}", file, line),
+           "is no valid TOML: a quote or a letter beyond ASCII stands where none can");
   try {
     return toml::parse(text, file);
   } catch (const toml::parse_error& e) {
     refuse(fmt::format("{}:{}", file, e.source().begin.line), fmt::format("is no valid TOML: {}", e.description()));
+  } catch (const MalformedToml&) {
+    refuse(file, "is no valid TOML: a key or a value is malformed");
   }
 }
 
@@ -245,8 +299,8 @@ Config parse_config(std::string_view text, const std::string& file, const std::v
     // As TOML if it is that, else as bare text: the shell takes quotes away.
     toml::table parsed;
     try {
-      parsed = toml::parse("value = " + value);
-    } catch (const toml::parse_error&) {
+      parsed = parse_toml("value = " + value, "");
+    } catch (const Error&) {
     }
     if (parsed.size() != 1 || !parsed.contains("value")) parsed = toml::table{{"value", value}};
     bool is_text = false;
