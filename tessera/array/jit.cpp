@@ -101,6 +101,16 @@ std::vector<StoragePtr> run_entry(const JitEntry& entry, std::span<const Array* 
   }
 }
 
+void put_result(Array& array, const TensorType& type, const StoragePtr& storage) {
+  const auto& state = array.state();
+  if (state != nullptr && state.use_count() == 1 && state->trace == nullptr && state->type == type) {
+    state->storage = storage;
+    state->made_at = {};
+  } else {
+    array = make_array(type, storage);
+  }
+}
+
 namespace {
 thread_local std::vector<std::unique_ptr<CallScratch>> scratches;
 }

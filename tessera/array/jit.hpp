@@ -97,6 +97,9 @@ void add_environment(std::vector<std::uint64_t>& words);
 /// Runs a compiled program. arguments[i] with entry.donated[i] give their memory away; on an error they get it back.
 std::vector<StoragePtr> run_entry(const JitEntry& entry, std::span<const Array* const> arguments);
 
+/// Makes `array` a result; its state is used again where nobody else holds it.
+void put_result(Array& array, const TensorType& type, const StoragePtr& storage);
+
 /// Scratch vectors of a call, recycled so that a call allocates nothing but its results.
 struct CallScratch {
   std::vector<std::uint64_t> words;
@@ -146,7 +149,7 @@ class Jit {
         Filler(const std::vector<StoragePtr>& o, const std::vector<TensorType>& t, std::size_t& n)
             : outputs(o), types(t), next(n) {}
         void leaf(Array& array, Role) {
-          array = detail::make_array(types[next], outputs[next]);
+          detail::put_result(array, types[next], outputs[next]);
           ++next;
         }
       } filler(outputs, entry->result_types, next);
