@@ -12,8 +12,8 @@
 
 namespace tessera::train {
 
-/// Convolutions, each with ReLU, max-pooling by 2 and (if asked for) batch normalisation, then dense layers with ReLU; one
-/// logit for each class.
+/// Convolutions, each with ReLU, max-pooling by 2 and (if asked for) batch normalisation, then dense layers with ReLU;
+/// one logit for each class.
 struct Net {
   std::vector<nn::Conv2d> convolutions;
   std::vector<nn::BatchNorm> norms;  ///< one for each convolution, or none
