@@ -15,14 +15,29 @@ namespace tessera {
 
 using Axes = std::vector<std::int64_t>;
 
+// clang-format off
 // Elementwise, one operand: the name and the primitive. Integers are converted to f32 by the functions of floats.
-#define TESSERA_UNARY_FUNCTIONS(X)                                                                          \
-  X(abs, Abs)                                                                                               \
-  X(cbrt, Cbrt)                                                                                             \
-  X(ceil, Ceil) X(cos, Cosine) X(count_leading_zeros, CountLeadingZeros) X(erf, Erf) X(exp, Exponential)    \
-      X(expm1, ExponentialMinusOne) X(floor, Floor) X(is_finite, IsFinite) X(log, Log) X(log1p, LogPlusOne) \
-          X(sigmoid, Logistic) X(popcount, Popcnt) X(round, RoundNearestEven) X(rsqrt, Rsqrt)               \
-              X(round_away, RoundNearestAfz) X(sign, Sign) X(sin, Sine) X(sqrt, Sqrt) X(tan, Tan) X(tanh, Tanh)
+#define TESSERA_UNARY_FUNCTIONS(X)                                                      \
+  X(abs, Abs) X(cbrt, Cbrt) X(ceil, Ceil) X(cos, Cosine) X(erf, Erf) X(exp, Exponential) \
+  X(count_leading_zeros, CountLeadingZeros) X(expm1, ExponentialMinusOne)               \
+  X(floor, Floor) X(is_finite, IsFinite) X(log, Log) X(log1p, LogPlusOne)               \
+  X(popcount, Popcnt) X(round, RoundNearestEven) X(round_away, RoundNearestAfz)         \
+  X(rsqrt, Rsqrt) X(sigmoid, Logistic) X(sign, Sign) X(sin, Sine) X(sqrt, Sqrt)         \
+  X(tan, Tan) X(tanh, Tanh)
+
+// Elementwise, two operands.
+#define TESSERA_BINARY_FUNCTIONS(X)                                      \
+  X(operator+, Add) X(operator-, Subtract) X(operator*, Multiply)        \
+  X(operator/, Divide) X(operator%, Remainder) X(operator&, And)         \
+  X(operator|, Or) X(operator^, Xor) X(operator<<, ShiftLeft)            \
+  X(maximum, Maximum) X(minimum, Minimum) X(pow, Power) X(atan2, Atan2)
+
+// Comparisons: arrays of bool.
+#define TESSERA_COMPARISONS(X)                              \
+  X(operator==, "EQ") X(operator!=, "NE") X(operator<, "LT") \
+  X(operator<=, "LE") X(operator>, "GT") X(operator>=, "GE")
+// clang-format on
+
 #define TESSERA_DECLARE(function, op) Array function(const Operand& x);
 TESSERA_UNARY_FUNCTIONS(TESSERA_DECLARE)
 #undef TESSERA_DECLARE
@@ -33,24 +48,12 @@ Array operator!(const Operand& x);
 /// x where x > 0, else 0, with derivative 0 there; NaN stays.
 Array relu(const Operand& x);
 
-// Elementwise, two operands.
-#define TESSERA_BINARY_FUNCTIONS(X)                                                                      \
-  X(operator+, Add)                                                                                      \
-  X(operator-, Subtract)                                                                                 \
-  X(operator*, Multiply) X(operator/, Divide) X(operator%, Remainder) X(operator&, And) X(operator|, Or) \
-      X(operator^, Xor) X(operator<<, ShiftLeft) X(maximum, Maximum) X(minimum, Minimum) X(pow, Power) X(atan2, Atan2)
 #define TESSERA_DECLARE(function, op) Array function(const Operand& a, const Operand& b);
 TESSERA_BINARY_FUNCTIONS(TESSERA_DECLARE)
 #undef TESSERA_DECLARE
 /// Shifts in zeros for unsigned integers, the sign for signed ones.
 Array operator>>(const Operand& a, const Operand& b);
 
-// Comparisons: arrays of bool.
-#define TESSERA_COMPARISONS(X)                                                                \
-  X(operator==, "EQ")                                                                         \
-  X(operator!=, "NE") X(operator<, "LT") X(operator<=, "LE") X(operator>, "GT") X(operator>=, \
-                                                                                  "G"         \
-                                                                                  "E")
 #define TESSERA_DECLARE(function, direction) Array function(const Operand& a, const Operand& b);
 TESSERA_COMPARISONS(TESSERA_DECLARE)
 #undef TESSERA_DECLARE
