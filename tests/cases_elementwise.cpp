@@ -29,8 +29,8 @@ std::vector<Literal> edges(DType dtype, std::size_t operands, double largest) {
   } else {
     std::vector<std::int64_t> values = {0, 1, 2, 3, 7, 8, 15, 16, 31, 32, 63, 64, 100, -1, -2, -3, -7, -100};
     const auto bits = static_cast<int>(size_of(dtype)) * 8;
-    const auto top = static_cast<std::int64_t>(std::uint64_t{1} << (bits - 1));
-    values.insert(values.end(), {top, top - 1, top + 1});
+    for (const std::uint64_t top = std::uint64_t{1} << (bits - 1); const std::uint64_t near : {top, top - 1, top + 1})
+      values.push_back(static_cast<std::int64_t>(near));
     one = Literal(TensorType{dtype, {static_cast<std::int64_t>(values.size())}});
     for (std::size_t i = 0; i < values.size(); ++i) one.set_integer(static_cast<std::int64_t>(i), values[i]);
   }
