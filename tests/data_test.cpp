@@ -262,6 +262,10 @@ TEST(Npz, RefusesWhatIsWrong) {
   const std::size_t end = good.size() - 22;
   const std::size_t directory =
       static_cast<unsigned char>(good[end + 16]) + 256 * static_cast<unsigned char>(good[end + 17]);
+  // Every member claims a place beyond the archive.
+  string elsewhere = good;
+  for (std::size_t at = directory; (at = elsewhere.find("PK\x01\x02", at)) != string::npos; ++at)
+    elsewhere[at + 44] = 1;
   string renamed = good;
   renamed.replace(renamed.find("b/c.npy", directory), 7, "b/c.txt");
   expect_refused({{"empty", "", "is no NPZ"},
@@ -277,6 +281,7 @@ TEST(Npz, RefusesWhatIsWrong) {
                   {"stored with two sizes", changed(directory + 24, 1), "bytes packed and 1 unpacked"},
                   {"member elsewhere", changed(directory + 42, 2), "no header at the place"},
                   {"member longer than the archive", changed(directory + 23, 0x7f), "more than the archive has there"},
+                  {"all members elsewhere", elsewhere, "no header at the place"},
                   {"overlapping members", changed(directory + 21, 1), "more than the archive has there"},
                   {"no array", renamed, "holds nothing else"},
                   {"deflate that holds less", deflated_npz(zeros, size + 1), "unpacks to less"},

@@ -3,20 +3,11 @@
 
 #include <cmath>
 
+#include "near.hpp"
 #include "tessera/tessera.hpp"
 
 namespace tessera {
 namespace {
-
-void expect_near(const Array& a, const Array& b, double tolerance = 1e-5) {
-  ASSERT_EQ(a.type(), b.type());
-  const Literal x = a.literal();
-  const Literal y = b.literal();
-  for (std::int64_t i = 0; i < x.size(); ++i)
-    EXPECT_NEAR(x.get_double(i), y.get_double(i), tolerance * (1 + std::abs(y.get_double(i)))) << "element " << i;
-}
-
-Array sample(std::uint64_t seed, const Shape& shape) { return random::normal(Key(seed), shape); }
 
 TEST(Nn, CrossEntropyIsMinusTheLogProbability) {
   const Array logits = Array::from<float>({2, 3}, {1, 2, 3, 0, 0, 0});

@@ -156,7 +156,8 @@ std::map<std::string, Literal> parse_npz(ByteView bytes, const std::string& file
     if (!m.name.ends_with(".npy")) bad_file(where, "is no NPY file; an NPZ archive holds nothing else");
     const std::string name = m.name.substr(0, m.name.size() - 4);
     if (arrays.contains(name)) bad_file(where, "is there twice");
-    const std::uint64_t limit = i + 1 < members.size() ? members[i + 1].offset : directory;
+    // The next member's offset is a claim too.
+    const std::uint64_t limit = i + 1 < members.size() ? std::min(members[i + 1].offset, directory) : directory;
     arrays.emplace(name, read_member(packed_bytes(bytes, m, limit, where), m, where));
   }
   return arrays;

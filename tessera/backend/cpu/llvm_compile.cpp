@@ -216,24 +216,24 @@ class Session {
   std::atomic<int> count_ = 0;
 };
 
-/// Object code of kernels `todo` (indices), by as many threads as are useful.
+/// Object code of kernels `missing` (indices), by as many threads as are useful.
 void compile_objects(std::span<const kernel::Kernel* const> kernels, const std::vector<std::string>& hashes,
-                     const std::vector<std::size_t>& todo, std::vector<std::string>& objects) {
+                     const std::vector<std::size_t>& missing, std::vector<std::string>& objects) {
   std::atomic<std::size_t> next = 0;
   std::exception_ptr failure;
   std::mutex failing;
   const auto work = [&] {
     try {
       Compiler compiler;
-      for (std::size_t i = next++; i < todo.size(); i = next++)
-        objects[todo[i]] = compiler.object(*kernels[todo[i]], "tessera_" + hashes[todo[i]]);
+      for (std::size_t i = next++; i < missing.size(); i = next++)
+        objects[missing[i]] = compiler.object(*kernels[missing[i]], "tessera_" + hashes[missing[i]]);
     } catch (...) {
       const std::lock_guard lock(failing);
       failure = std::current_exception();
     }
   };
   const std::size_t threads =
-      std::min<std::size_t>({todo.size(), std::max(1U, std::thread::hardware_concurrency()), 16});
+      std::min<std::size_t>({missing.size(), std::max(1U, std::thread::hardware_concurrency()), 16});
   std::vector<std::thread> others;
   for (std::size_t t = 1; t < threads; ++t) others.emplace_back(work);
   work();
@@ -277,17 +277,17 @@ std::vector<KernelFunction> compile_by_llvm(std::span<const kernel::Kernel* cons
 
   const KernelCache cache;
   std::vector<std::string> objects(wanted.size());
-  std::vector<std::size_t> todo;
+  std::vector<std::size_t> missing;
   for (std::size_t i = 0; i < wanted.size(); ++i) {
     if (const auto bytes = cache.load(hashes[i]))
       objects[i].assign(bytes->begin(), bytes->end());
     else
-      todo.push_back(i);
+      missing.push_back(i);
   }
-  if (!todo.empty()) {
+  if (!missing.empty()) {
     host();
-    compile_objects(wanted, hashes, todo, objects);
-    for (const std::size_t i : todo) cache.save(hashes[i], objects[i]);
+    compile_objects(wanted, hashes, missing, objects);
+    for (const std::size_t i : missing) cache.save(hashes[i], objects[i]);
   }
   const std::vector<KernelFunction> linked = Session::get().link(hashes, objects);
   const std::lock_guard lock(alive_lock);
