@@ -457,8 +457,8 @@ std::int32_t Builder::argument(std::string name, DType dtype, std::int64_t count
   return static_cast<std::int32_t>(kernel_.arguments.size()) - 1;
 }
 
-std::int32_t Builder::local(std::string name, DType dtype, std::int64_t count) {
-  kernel_.locals.push_back({std::move(name), dtype, count});
+std::int32_t Builder::local(std::string name, DType dtype, std::int64_t count, bool shared) {
+  kernel_.locals.push_back({std::move(name), dtype, count, shared});
   return static_cast<std::int32_t>(kernel_.locals.size()) - 1;
 }
 

@@ -9,6 +9,12 @@
 //   Serial    one iteration after the other.
 //   Vector    iterations are independent except through Locals indexed by Lane. Element j of the loop runs on lane
 //             j mod kLanes, so that a local of kLanes elements is one accumulator per lane.
+// A kernel for a GPU has these two instead of Parallel:
+//   Grid      the blocks: iterations are independent; the one outermost statement. Its body holds Threads loops,
+//             Combines, and Serial loops of these: what all threads of a block do together.
+//   Threads   the threads of a block, with independent iterations; all Threads loops of a kernel have one extent, a
+//             multiple of 32, at most 1024. All threads finish one such loop before any begins the next: there is a
+//             barrier between them. A Vector loop inside has at most kLanes elements, and is unrolled.
 #pragma once
 
 #include <cstdint>
@@ -109,11 +115,13 @@ struct Argument {
   bool written = false;
 };
 
-/// Private memory of one iteration of the parallel loop. Uninitialised until written.
+/// Private memory of one iteration of the parallel loop, or of one thread of a block, from one Threads loop to the next.
+/// Shared: one for the whole block. Uninitialised until written.
 struct Local {
   std::string name;
   DType dtype = DType::F32;
   std::int64_t count = 1;
+  bool shared = false;
 };
 
 struct Variable {
@@ -121,16 +129,22 @@ struct Variable {
   std::int64_t extent = 0;
 };
 
-enum class LoopKind : std::uint8_t { Parallel, Serial, Vector };
+enum class LoopKind : std::uint8_t { Parallel, Serial, Vector, Grid, Threads };
 
 struct Statement {
-  enum class Kind : std::uint8_t { Loop, Store, Write } kind = Kind::Store;
-  // Loop: variable `index` runs over 0 .. extent-1.
+  enum class Kind : std::uint8_t { Loop, Store, Write, If, Combine } kind = Kind::Store;
+  // Loop: variable `index` runs over 0 .. extent-1. If: the body runs where `predicate` holds; inside Threads loops.
   LoopKind loop = LoopKind::Serial;
   std::vector<Statement> body;
   // Store: argument `index`; Write: local `index`. Element `at` becomes `value`, only where `predicate` holds if given.
   std::int32_t index = 0;
   Expr at = kNone, value = kNone, predicate = kNone;
+  // Combine, outside of Threads loops: element 0 of the private local `index` of all threads of a block. For s = stride,
+  // 2 stride, .. while s < width * stride, each thread's x becomes monoid(x, x of thread t ^ s), all at once. In the
+  // end the `width` threads that differ in these bits hold one value. Both are powers of two. The monoid is Add,
+  // Multiply, Minimum, Maximum, And, Or or Xor.
+  Op monoid = Op::Add;
+  std::int64_t width = 1, stride = 1;
 };
 
 struct Kernel {
@@ -142,8 +156,10 @@ struct Kernel {
   std::vector<Node> nodes;
   std::vector<Statement> body;
 
-  /// Iterations of the outermost parallel loop; 1 when there is none.
+  /// Iterations of the outermost Parallel or Grid loop; 1 when there is none.
   [[nodiscard]] std::int64_t parallel_extent() const;
+  /// Threads of a block; 0 for a kernel without a Grid loop.
+  [[nodiscard]] std::int64_t threads() const;
   /// Text that is equal for equal kernels (names and comment left out): the key of compiled-code caches.
   [[nodiscard]] std::string key() const;
 };
@@ -211,7 +227,7 @@ class Builder {
 
   // Declarations.
   std::int32_t argument(std::string name, DType dtype, std::int64_t count, bool written);
-  std::int32_t local(std::string name, DType dtype, std::int64_t count = 1);
+  std::int32_t local(std::string name, DType dtype, std::int64_t count = 1, bool shared = false);
   std::int32_t new_variable(std::string name, std::int64_t extent);
 
   // Statements, appended to the open block.
@@ -220,7 +236,10 @@ class Builder {
   void write(std::int32_t local, Expr value) { write(local, index(0), value); }
   /// Opens a loop over a new variable; statements go into it until `close`.
   Expr open(LoopKind kind, std::string name, std::int64_t extent);
+  /// Opens a block that runs where the condition holds.
+  void open_if(Expr condition);
   void close();
+  void combine(std::int32_t local, Op monoid, std::int64_t width, std::int64_t stride = 1);
   /// Number of open loops. The open loop of each level is the last statement of its block.
   [[nodiscard]] std::size_t depth() const { return blocks_.size() - 1; }
   /// True inside a vector loop.
@@ -281,7 +300,15 @@ Expr call(Builder& builder, Function function, Expr a, Expr b = kNone);
 
 /// kernel/render_c.cpp: a C11 translation unit that defines
 ///   void NAME(void* const* arguments, int64_t begin, int64_t end)
-/// which runs iterations [begin, end) of the parallel loop.
+/// which runs iterations [begin, end) of the parallel loop. A GPU's kernel runs blocks [begin, end), the threads of each
+/// one after the other.
 std::string render_c(const Kernel& kernel);
+
+/// kernel/render_cuda.cpp: a CUDA C++ translation unit for NVRTC (it includes nothing) that defines
+///   extern "C" __global__ void NAME(T0* argument0, const T1* argument1, ..)
+/// for each kernel, under the name given, to be launched with parallel_extent() blocks of threads() threads. It must be
+/// compiled with --fmad=false. Vector loops load and store 16 bytes at once where addresses allow it: arguments begin
+/// at multiples of 16 bytes.
+std::string render_cuda(const std::vector<const Kernel*>& kernels, const std::vector<std::string>& names);
 
 }  // namespace tessera::kernel

@@ -44,7 +44,20 @@ constexpr int kSums = 12;
 constexpr std::int64_t kTurns = 4'000'000;
 
 #if defined(__x86_64__)
-__attribute__((target("avx2,fma"))) float fma_loop_wide() {
+__attribute__((target("avx512f"))) float fma_loop_512() {
+  __m512 sums[kSums];
+  for (int i = 0; i < kSums; ++i) sums[i] = _mm512_set1_ps(static_cast<float>(i));
+  const __m512 a = _mm512_set1_ps(0.999F), b = _mm512_set1_ps(0.001F);
+  for (std::int64_t turn = 0; turn < kTurns; ++turn) {
+#pragma GCC unroll 12
+    for (int i = 0; i < kSums; ++i) sums[i] = _mm512_fmadd_ps(sums[i], a, b);
+  }
+  float total = 0;
+  for (const __m512& s : sums) total += _mm512_cvtss_f32(s);
+  return total;
+}
+
+__attribute__((target("avx2,fma"))) float fma_loop_256() {
   __m256 sums[kSums];
   for (int i = 0; i < kSums; ++i) sums[i] = _mm256_set1_ps(static_cast<float>(i));
   const __m256 a = _mm256_set1_ps(0.999F), b = _mm256_set1_ps(0.001F);
@@ -72,9 +85,12 @@ double measure_fma(int threads, double seconds) {
   double lanes = 1;
   float (*loop)() = fma_loop_plain;
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0) {
+  if (__builtin_cpu_supports("avx512f") != 0) {
+    lanes = 16;
+    loop = fma_loop_512;
+  } else if (__builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0) {
     lanes = 8;
-    loop = fma_loop_wide;
+    loop = fma_loop_256;
   }
 #endif
   std::vector<float> sink(static_cast<std::size_t>(threads));

@@ -6,6 +6,7 @@
 #include <fstream>
 
 #include "tessera/backend/cpu/executable.hpp"
+#include "tessera/backend/cpu/isa.hpp"
 #include "tessera/backend/cpu/jit.hpp"
 #include "tessera/backend/cpu/library.hpp"
 #include "tessera/backend/cpu/team.hpp"
@@ -19,10 +20,10 @@ class CpuBackend final : public Backend {
  public:
   [[nodiscard]] std::string name() const override { return "cpu"; }
   [[nodiscard]] std::string describe() const override {
-    return fmt::format("{}, {}, {} threads", processor_name(), instruction_set(), granted_cpus());
+    return fmt::format("{}, {}, {} threads", processor_name(), name_of(isa()), granted_cpus());
   }
   [[nodiscard]] std::string fingerprint() const override {
-    return fmt::format("cpu {} oneDNN {}", instruction_set(), onednn::version());
+    return fmt::format("cpu {} oneDNN {}", name_of(isa()), onednn::version());
   }
 
   std::unique_ptr<Executable> compile(const ir::Graph& graph, const CompileOptions& options) override {
@@ -30,7 +31,7 @@ class CpuBackend final : public Backend {
       throw Error(
           ErrorKind::Unsupported,
           fmt::format("bf16 precision needs a processor with AVX-512 and a build with oneDNN; this one has {}; use f32",
-                      instruction_set()));
+                      name_of(isa())));
     const int threads = plan_threads(options.threads);
     const pass::Target target{"cpu", threads, options.precision, has_library_kernel, use_few_channel_kernels};
     pass::Program program = pass::lower(graph, target, options);
@@ -45,13 +46,6 @@ class CpuBackend final : public Backend {
 }  // namespace
 
 std::unique_ptr<Backend> make_backend() { return std::make_unique<CpuBackend>(); }
-
-std::string instruction_set() {
-  const bool avx512 = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-                      __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
-  if (avx512) return __builtin_cpu_supports("avx512bf16") != 0 ? "avx512+bf16" : "avx512";
-  return __builtin_cpu_supports("avx2") != 0 && __builtin_cpu_supports("fma") != 0 ? "avx2" : "sse2";
-}
 
 std::string processor_name() {
   std::ifstream file("/proc/cpuinfo");

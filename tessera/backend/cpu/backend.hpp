@@ -9,8 +9,6 @@
 namespace tessera::cpu {
 
 std::unique_ptr<Backend> make_backend();
-/// The vector instructions that shape code and results: "avx512+bf16", "avx512", "avx2", "sse2".
-std::string instruction_set();
 /// The processor's name as the system gives it.
 std::string processor_name();
 

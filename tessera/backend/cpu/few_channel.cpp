@@ -7,6 +7,7 @@
 #include <cstring>
 #include <type_traits>
 
+#include "tessera/backend/cpu/isa.hpp"
 #include "tessera/backend/cpu/team.hpp"
 
 namespace tessera::cpu {
@@ -199,12 +200,7 @@ Sizes sizes(const FewChannelShape& s, const Layout& l, std::int64_t lanes) {
 FewChannel::FewChannel(const FewChannelShape& shape, int threads, int lanes)
     : shape_(shape), threads_(threads), lanes_(lanes != 0 ? lanes : widest()) {}
 
-int FewChannel::widest() {
-  if (__builtin_cpu_supports("avx2") == 0 || __builtin_cpu_supports("fma") == 0) return 0;
-  const bool wide = __builtin_cpu_supports("avx512f") != 0 && __builtin_cpu_supports("avx512bw") != 0 &&
-                    __builtin_cpu_supports("avx512dq") != 0 && __builtin_cpu_supports("avx512vl") != 0;
-  return wide ? 16 : 8;
-}
+int FewChannel::widest() { return isa() >= Isa::Avx512 ? 16 : isa() == Isa::Avx2 ? 8 : 0; }
 
 std::size_t FewChannel::scratch_bytes() const {
   const Sizes size = sizes(shape_, layout(shape_), lanes_);

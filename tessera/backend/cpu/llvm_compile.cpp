@@ -29,6 +29,7 @@
 #include <thread>
 #include <unordered_map>
 
+#include "tessera/backend/cpu/isa.hpp"
 #include "tessera/backend/cpu/kernel_cache.hpp"
 #include "tessera/backend/cpu/llvm.hpp"
 #include "tessera/backend/cpu/llvm_emit.hpp"
@@ -43,8 +44,16 @@ constexpr const char* kCacheVersion = "5";
 struct Host {
   std::string cpu;
   std::string features;
-  bool avx512 = false;
 };
+
+/// What lies above the instruction set in use is switched off.
+bool allowed(llvm::StringRef feature) {
+  if (isa() < Isa::Avx512 && (feature.starts_with("avx512") || feature.starts_with("avx10"))) return false;
+  static constexpr const char* kAboveSse2[] = {"avx",  "avx2",       "fma",  "fma4",    "f16c",   "xop",
+                                               "vaes", "vpclmulqdq", "gfni", "avxvnni", "avxifma"};
+  return isa() >= Isa::Avx2 ||
+         std::none_of(std::begin(kAboveSse2), std::end(kAboveSse2), [&](const char* f) { return feature == f; });
+}
 
 const Host& host() {
   static const Host host = [] {
@@ -54,11 +63,9 @@ const Host& host() {
     h.cpu = llvm::sys::getHostCPUName().str();
     std::vector<std::string> features;
     for (const auto& [name, present] : llvm::sys::getHostCPUFeatures())
-      features.push_back((present ? "+" : "-") + name.str());
+      features.push_back((present && allowed(name) ? "+" : "-") + name.str());
     std::sort(features.begin(), features.end());
     for (const std::string& f : features) h.features += (h.features.empty() ? "" : ",") + f;
-    const auto has = [&](const char* f) { return std::find(features.begin(), features.end(), f) != features.end(); };
-    h.avx512 = has("+avx512f") && has("+avx512vl") && has("+avx512bw") && has("+avx512dq");
     return h;
   }();
   return host;
@@ -111,7 +118,7 @@ class Compiler {
     module->setTargetTriple(machine_->getTargetTriple().str());
     emit_llvm(kernel, name, *module);
     llvm::Function& function = *module->getFunction(name);
-    if (host().avx512) {
+    if (isa() >= Isa::Avx512) {
       function.addFnAttr("prefer-vector-width", "512");
       function.addFnAttr("min-legal-vector-width", "512");
     }

@@ -11,6 +11,7 @@
 #include <mutex>
 #include <optional>
 
+#include "tessera/backend/cpu/isa.hpp"
 #include "tessera/core/error.hpp"
 
 namespace tessera::cpu::onednn {
@@ -18,8 +19,21 @@ namespace {
 
 using dnnl::memory;
 
+/// oneDNN fixes its instruction set when it makes its first kernel: the ceiling comes before the engine.
+dnnl::engine make_engine() {
+  const auto ceiling = [] {
+    switch (isa()) {
+      case Isa::Sse2: return dnnl::cpu_isa::sse41;
+      case Isa::Avx2: return dnnl::cpu_isa::avx2;
+      default: return dnnl::cpu_isa::all;
+    }
+  }();
+  dnnl::set_max_cpu_isa(ceiling);
+  return {dnnl::engine::kind::cpu, 0};
+}
+
 dnnl::engine& engine() {
-  static dnnl::engine instance(dnnl::engine::kind::cpu, 0);
+  static dnnl::engine instance = make_engine();
   return instance;
 }
 dnnl::stream& stream() {
@@ -327,10 +341,7 @@ std::string version() {
   return std::to_string(v->major) + "." + std::to_string(v->minor) + "." + std::to_string(v->patch);
 }
 
-bool has_bf16() {
-  return __builtin_cpu_supports("avx512bw") != 0 && __builtin_cpu_supports("avx512dq") != 0 &&
-         __builtin_cpu_supports("avx512vl") != 0;
-}
+bool has_bf16() { return isa() >= Isa::Avx512; }
 
 bool supports(const Product& p) {
   if (!has_kernels(p.lhs) || !has_kernels(p.rhs) || !has_kernels(p.result)) return false;
