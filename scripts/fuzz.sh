@@ -6,9 +6,9 @@ set -euo pipefail
 build=$1
 seconds=$2
 failed=()
-shopt -s nullglob
 
 for fuzzer in "$build"/bin/*_fuzz; do
+  [ -x "$fuzzer" ] || { echo "no fuzz target in $build/bin; build them first" >&2; exit 1; }
   name=$(basename "$fuzzer" _fuzz)
   echo "== $name, $seconds s"
   mkdir -p "$build/corpus/$name" "$build/crashes/$name"

@@ -115,8 +115,8 @@ struct Argument {
   bool written = false;
 };
 
-/// Private memory of one iteration of the parallel loop, or of one thread of a block, from one Threads loop to the next.
-/// Shared: one for the whole block. Uninitialised until written.
+/// Private memory of one iteration of the parallel loop, or of one thread of a block, from one Threads loop to the
+/// next. Shared: one for the whole block. Uninitialised until written.
 struct Local {
   std::string name;
   DType dtype = DType::F32;
@@ -139,9 +139,9 @@ struct Statement {
   // Store: argument `index`; Write: local `index`. Element `at` becomes `value`, only where `predicate` holds if given.
   std::int32_t index = 0;
   Expr at = kNone, value = kNone, predicate = kNone;
-  // Combine, outside of Threads loops: element 0 of the private local `index` of all threads of a block. For s = stride,
-  // 2 stride, .. while s < width * stride, each thread's x becomes monoid(x, x of thread t ^ s), all at once. In the
-  // end the `width` threads that differ in these bits hold one value. Both are powers of two. The monoid is Add,
+  // Combine, outside of Threads loops: element 0 of the private local `index` of all threads of a block. For s =
+  // stride, 2 stride, .. while s < width * stride, each thread's x becomes monoid(x, x of thread t ^ s), all at once.
+  // In the end the `width` threads that differ in these bits hold one value. Both are powers of two. The monoid is Add,
   // Multiply, Minimum, Maximum, And, Or or Xor.
   Op monoid = Op::Add;
   std::int64_t width = 1, stride = 1;
@@ -300,8 +300,8 @@ Expr call(Builder& builder, Function function, Expr a, Expr b = kNone);
 
 /// kernel/render_c.cpp: a C11 translation unit that defines
 ///   void NAME(void* const* arguments, int64_t begin, int64_t end)
-/// which runs iterations [begin, end) of the parallel loop. A GPU's kernel runs blocks [begin, end), the threads of each
-/// one after the other.
+/// which runs iterations [begin, end) of the parallel loop. A GPU's kernel runs blocks [begin, end), the threads of
+/// each one after the other.
 std::string render_c(const Kernel& kernel);
 
 /// kernel/render_cuda.cpp: a CUDA C++ translation unit for NVRTC (it includes nothing) that defines

@@ -46,11 +46,11 @@ struct Kernels {
 
 // Code for one instruction set, in the words of the two compilers.
 #ifdef __clang__
-#define TESSERA_AVX2_BEGIN _Pragma("clang attribute push(__attribute__((target(\"avx2,fma\"))), apply_to = function)")
-#define TESSERA_AVX512_BEGIN                                                                              \
-  _Pragma(                                                                                                \
-      "clang attribute push(__attribute__((target(\"avx512f,avx512bw,avx512dq,avx512vl\"))), apply_to = " \
-      "function)")
+#define TESSERA_PRAGMA(text) _Pragma(#text)
+#define TESSERA_TARGET_BEGIN(set) \
+  TESSERA_PRAGMA(clang attribute push(__attribute__((target(set))), apply_to = function))
+#define TESSERA_AVX2_BEGIN TESSERA_TARGET_BEGIN("avx2,fma")
+#define TESSERA_AVX512_BEGIN TESSERA_TARGET_BEGIN("avx512f,avx512bw,avx512dq,avx512vl")
 #define TESSERA_TARGET_END _Pragma("clang attribute pop")
 #else
 #define TESSERA_AVX2_BEGIN _Pragma("GCC push_options") _Pragma("GCC target(\"avx2,fma\")")
