@@ -10,7 +10,6 @@
 #include <random>
 #include <thread>
 
-#include "tessera/backend/cpu/convolution.hpp"
 #include "tessera/backend/cpu/executable.hpp"
 #include "tessera/backend/cpu/library.hpp"
 #include "tessera/backend/cpu/team.hpp"
@@ -446,7 +445,7 @@ TEST(Convolution, RandomFormsAndTheirGradients) {
       const TensorType lhs = conv->lhs(DType::F32), rhs = conv->rhs(DType::F32), result = conv->out();
       const std::string what = "seed " + std::to_string(seed) + ", round " + std::to_string(round) + ", pass " +
                                std::to_string(static_cast<int>(meant));
-      const auto pass = cpu::classify(conv->node(), std::vector<TensorType>{lhs, rhs}, result);
+      const auto pass = cpu::as_convolution(conv->node(), std::vector<TensorType>{lhs, rhs}, result);
       ASSERT_TRUE(pass.has_value()) << what;
       ++all;
       as_meant += pass->pass == meant ? 1 : 0;
@@ -480,7 +479,7 @@ TEST(Convolution, WhatHasNoSuchForm) {
   c.lhs_order = channels_last(2, false), c.out_order = c.lhs_order, c.rhs_order = channels_last(2, true);
   c.strides = {1, 1}, c.padding = {1, 1, 1, 1}, c.lhs_dilation = {1, 1}, c.rhs_dilation = {1, 1}, c.reversal = {0, 0};
   const auto form = [&] {
-    return cpu::classify(c.node(), std::vector<TensorType>{c.lhs(DType::F32), c.rhs(DType::F32)}, c.out());
+    return cpu::as_convolution(c.node(), std::vector<TensorType>{c.lhs(DType::F32), c.rhs(DType::F32)}, c.out());
   };
   EXPECT_TRUE(form());
   c.padding = {-1, 1, 1, 1};

@@ -323,6 +323,41 @@ TEST(Lower, PerceptronStep) {
     }
 }
 
+TEST(Lower, WhatTheLibraryDoesNotFuseIsAKernel) {
+  const Graph graph = perceptron_step(32, 20, 24, 10);
+  pass::Target t = target(2, true);
+  t.fuses = [](const pass::LibraryCall& call) {
+    return call.epilogue.back().kind != pass::LibraryCall::Epilogue::Kind::Relu;
+  };
+  const Program program = check(graph, t).program;
+  std::size_t fused = 0;
+  for (const Step& step : program.steps)
+    for (const auto& epilogue : step.library.epilogue) {
+      ++fused;
+      EXPECT_EQ(epilogue.kind, pass::LibraryCall::Epilogue::Kind::AddBias) << pass::to_string(program);
+    }
+  EXPECT_EQ(fused, 2U) << pass::to_string(program);
+}
+
+TEST(Lower, NarrowOnlyWhereTheLibraryHasNarrowKernels) {
+  const Graph graph = perceptron_step(32, 20, 24, 10);
+  pass::Target t = target(2, true);
+  t.precision = Precision::BFloat16;
+  CompileOptions options;
+  options.precision = Precision::BFloat16;
+  const auto narrow = [&] {
+    std::size_t count = 0;
+    for (const Step& step : pass::lower(graph, t, options).steps)
+      count += step.kind == Step::Kind::Library && step.library.operand_types[0].dtype == DType::BF16 ? 1 : 0;
+    return count;
+  };
+  EXPECT_EQ(narrow(), 5U);
+  t.has_library_kernel = [](const Graph& g, const Node& node) {
+    return node.op == Op::DotGeneral && (g.dtype(node.operands[0]) == DType::F32 || g.shape(node.results[0])[1] == 24);
+  };
+  EXPECT_EQ(narrow(), 3U) << "the others stay in f32";
+}
+
 TEST(Lower, ResultsThatAreInputsConstantsOrEachOther) {
   Graph graph;
   Builder b{graph};

@@ -230,7 +230,7 @@ class Fuser {
 
   [[nodiscard]] bool is_library(const Node& node) const {
     return (node.op == Op::DotGeneral || node.op == Op::Convolution || node.op == Op::CustomCall) &&
-           target_.has_library_kernel != nullptr && target_.has_library_kernel(graph_, node);
+           target_.has_library_kernel && target_.has_library_kernel(graph_, node);
   }
 
   [[nodiscard]] bool is_zero(Value v) const {
@@ -279,6 +279,12 @@ class Fuser {
         } else
           break;
         cluster.epilogue.push_back(epilogue);
+        if (target_.fuses &&
+            !target_.fuses({node, graph_.types(node.operands), graph_.type(node.results[0]), cluster.epilogue})) {
+          cluster.epilogue.pop_back();
+          if (epilogue.kind != LibraryCall::Epilogue::Kind::Relu) cluster.epilogue_operands.pop_back();
+          break;
+        }
         last = v = made;
       }
       fusion_.storage[index(last)] = last;

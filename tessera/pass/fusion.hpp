@@ -88,8 +88,9 @@ ir::Graph split_reductions(const ir::Graph& graph, int threads);
 /// Marks scatters, and those dynamic_update_slices whose operand nobody else needs, as updates in place. What they may
 /// not overwrite is copied first.
 ir::Graph separate_updates(const ir::Graph& graph);
-/// Operands of products and convolutions in bf16, results as they were.
-ir::Graph lower_precision(const ir::Graph& graph);
+/// Operands of products and convolutions in bf16, results as they were; those for which the target has a library kernel
+/// in f32 alone stay.
+ir::Graph lower_precision(const ir::Graph& graph, const Target& target);
 
 /// Offsets in the arena, and outputs and temporaries in the memory of what dies.
 void plan_memory(Program& program, const std::vector<bool>& donated);

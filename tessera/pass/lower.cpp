@@ -47,7 +47,7 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
   if (dump.active()) dump.write("trace", ir::to_string(traced, true));
   ir::Graph graph = simplify(traced);
   if (target.prepare != nullptr) graph = simplify(target.prepare(graph));
-  if (options.precision == Precision::BFloat16) graph = simplify(lower_precision(graph));
+  if (options.precision == Precision::BFloat16) graph = simplify(lower_precision(graph, target));
   graph = split_reductions(graph, target.threads);
   graph = separate_updates(graph);
   separate_results(graph);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -11,19 +12,6 @@
 #include "tessera/kernel/kernel.hpp"
 
 namespace tessera::pass {
-
-/// What an accelerator tells the passes about itself.
-struct Target {
-  std::string name = "cpu";
-  int threads = 1;
-  Precision precision = Precision::Float32;
-  /// Asked for each product, convolution and custom call, with the element types and shapes as they stand after
-  /// simplify: true when the backend has a library kernel for it. The others are lowered to loops.
-  bool (*has_library_kernel)(const ir::Graph& graph, const ir::Node& node) = nullptr;
-  /// Run once after simplify: puts custom calls, which are library kernels of the backend, in place of what they
-  /// compute.
-  ir::Graph (*prepare)(const ir::Graph& graph) = nullptr;
-};
 
 /// Memory that steps read and write.
 struct Buffer {
@@ -50,6 +38,22 @@ struct LibraryCall {
   std::vector<TensorType> operand_types;  ///< of the node's own operands
   TensorType result_type;
   std::vector<Epilogue> epilogue;
+};
+
+/// What an accelerator tells the passes about itself.
+struct Target {
+  std::string name = "cpu";
+  int threads = 1;
+  Precision precision = Precision::Float32;
+  /// Asked for each product, convolution and custom call, with the element types and shapes as they stand after
+  /// simplify: true when the backend has a library kernel for it. The others are lowered to loops.
+  std::function<bool(const ir::Graph& graph, const ir::Node& node)> has_library_kernel = nullptr;
+  /// Run once after simplify: puts custom calls, which are library kernels of the backend, in place of what they
+  /// compute.
+  ir::Graph (*prepare)(const ir::Graph& graph) = nullptr;
+  /// Asked for each elementwise operation behind a library kernel, which stands last in the call's epilogue: true when
+  /// the library does it too. Without it, the backend takes all that an epilogue can be.
+  std::function<bool(const LibraryCall& call)> fuses = nullptr;
 };
 
 struct Step {

@@ -603,18 +603,23 @@ ir::Graph separate_updates(const ir::Graph& from) {
   return to;
 }
 
-ir::Graph lower_precision(const ir::Graph& from) {
+ir::Graph lower_precision(const ir::Graph& from, const Target& target) {
+  const auto has_kernel = [&](const ir::Graph& graph, const Node& node) {
+    return target.has_library_kernel && target.has_library_kernel(graph, node);
+  };
   Graph to(from.name);
   Values map(from.values.size(), -1);
   for (const Value p : from.parameters) map[static_cast<std::size_t>(p)] = to.parameter(from.type(p));
   for (const Node& node : from.nodes) {
-    Values operands;
+    Values operands, narrow;
     for (const Value v : node.operands) operands.push_back(map[static_cast<std::size_t>(v)]);
     if ((node.op == Op::DotGeneral || node.op == Op::Convolution) && from.dtype(node.operands[0]) == DType::F32) {
       ir::Builder build{to, node.location};
-      for (Value& v : operands) v = build.convert(v, DType::BF16);
+      for (const Value v : operands) narrow.push_back(build.convert(v, DType::BF16));
     }
-    const Values made = to.append(node, operands, from.types(node.results));
+    Values made = to.append(node, narrow.empty() ? operands : narrow, from.types(node.results));
+    if (!narrow.empty() && has_kernel(from, node) && !has_kernel(to, to.nodes.back()))
+      made = to.append(node, operands, from.types(node.results));  // simplify drops the other
     for (std::size_t i = 0; i < made.size(); ++i) map[static_cast<std::size_t>(node.results[i])] = made[i];
   }
   for (const Value v : from.results) to.results.push_back(map[static_cast<std::size_t>(v)]);

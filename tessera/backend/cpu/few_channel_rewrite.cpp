@@ -9,7 +9,6 @@
 #include <map>
 #include <optional>
 
-#include "tessera/backend/cpu/convolution.hpp"
 #include "tessera/backend/cpu/few_channel.hpp"
 #include "tessera/backend/cpu/library.hpp"
 #include "tessera/ir/build.hpp"
@@ -108,7 +107,7 @@ class Matcher {
 
   [[nodiscard]] std::optional<Match> match(const Node& node) const {
     if (node.op != Op::Convolution) return std::nullopt;
-    const auto convolution = classify(node, graph_.types(node.operands), graph_.type(node.results[0]));
+    const auto convolution = as_convolution(node, graph_.types(node.operands), graph_.type(node.results[0]));
     if (!convolution) return std::nullopt;
     const auto shape = few_channel_shape(*convolution);
     if (!shape) return std::nullopt;
@@ -209,7 +208,7 @@ class Matcher {
         continue;
       }
       if (user->op != Op::Convolution) return false;
-      auto back = classify(*user, graph_.types(user->operands), graph_.type(made));
+      auto back = as_convolution(*user, graph_.types(user->operands), graph_.type(made));
       if (!back) return false;
       const Convolution::Pass pass = back->pass;
       back->pass = Convolution::Pass::Forward;  // all else must be as it was

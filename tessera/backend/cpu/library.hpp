@@ -1,5 +1,5 @@
 // Library calls of a program on the CPU: a dot_general or convolution node, with what was fused onto its result, as a
-// prepared oneDNN call. Read next: backend/cpu/convolution.hpp (which pass a convolution is), backend/cpu/onednn.hpp.
+// prepared oneDNN call. Read next: pass/library_forms.hpp (which pass a convolution is), backend/cpu/onednn.hpp.
 #pragma once
 
 #include <memory>
@@ -12,10 +12,11 @@
 
 namespace tessera::cpu {
 
-/// A dot_general as a matrix product over strided views; nothing when its dimensions do not group into rows, columns
-/// and batches of constant stride, or the library does not know its element types.
-std::optional<onednn::Product> as_product(const ir::Node& node, std::span<const TensorType> operands,
-                                          const TensorType& result);
+/// The node as a library's form, when oneDNN knows its element types (pass/library_forms.hpp).
+std::optional<pass::Product> as_product(const ir::Node& node, std::span<const TensorType> operands,
+                                        const TensorType& result);
+std::optional<pass::Convolution> as_convolution(const ir::Node& node, std::span<const TensorType> operands,
+                                                const TensorType& result);
 
 /// pass::Target's question: true when a library kernel is there and worth its call.
 bool has_library_kernel(const ir::Graph& graph, const ir::Node& node);

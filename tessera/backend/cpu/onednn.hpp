@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "tessera/backend/cpu/call.hpp"
-#include "tessera/core/shape.hpp"
+#include "tessera/pass/library_forms.hpp"
 
 namespace tessera::cpu::onednn {
 
@@ -18,28 +18,9 @@ std::string version();
 /// True when products and convolutions of BF16 have fast kernels on this processor.
 bool has_bf16();
 
-/// A tensor in memory, its dimensions in the order that the operation names and its strides in elements.
-struct View {
-  DType dtype = DType::F32;
-  Shape dims;
-  std::vector<std::int64_t> strides;
-  bool operator==(const View&) const = default;
-};
-
-/// result[b.., m, n] = sum over k of lhs[b.., m, k] * rhs[b.., k, n].
-struct Product {
-  View lhs, rhs, result;
-};
-
-/// destination[n, o, y] = sum over i, k of source[n, i, y * stride + k * dilation - low] * weights[o, i, k].
-/// Two of the three are given and the third is computed, by `pass`.
-struct Convolution {
-  enum class Pass : std::uint8_t { Forward, BackwardData, BackwardWeights } pass = Pass::Forward;
-  View source;       ///< batch, features, spatial dimensions
-  View weights;      ///< output features, input features, spatial; with one leading dimension more when grouped
-  View destination;  ///< batch, features, spatial dimensions
-  std::vector<std::int64_t> strides, dilations, low, high;
-};
+using pass::Convolution;
+using pass::Product;
+using pass::View;
 
 /// What follows on the result, in order.
 struct Epilogue {

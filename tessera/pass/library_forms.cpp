@@ -1,19 +1,18 @@
-// The arithmetic of classify. With K the kernel's extent, D the dilated one's reach D = dilation * (K - 1), one spatial
-// dimension of the three passes reads, in StableHLO's attributes:
+// From nodes to views. The arithmetic of as_convolution: with K the kernel's extent, D the dilated one's reach D =
+// dilation * (K - 1), one spatial dimension of the three passes reads, in StableHLO's attributes:
 //   forward           source  * weights     -> destination:  window_stride = s, rhs_dilation = d, low
 //   backward data     destination * weights -> source:       lhs_dilation = s, rhs_dilation = d, reversed, low' = D -
 //   low backward weights  source * destination  -> weights:      window_stride = d, rhs_dilation = s, low; batches and
 //                                                            features exchanged in all three tensors
 // The high padding follows from the extents; it may be negative down to -(s - 1), where a stride skips the last inputs.
-#include "tessera/backend/cpu/convolution.hpp"
+#include "tessera/pass/library_forms.hpp"
 
 #include <algorithm>
+#include <numeric>
 
-namespace tessera::cpu {
+namespace tessera::pass {
 namespace {
 
-using onednn::Convolution;
-using onednn::View;
 using Pass = Convolution::Pass;
 using ir::Integers;
 
@@ -157,17 +156,49 @@ bool all_ones(const Integers& list) {
   return std::all_of(list.begin(), list.end(), [](std::int64_t v) { return v == 1; });
 }
 
-bool known_types(const TensorType& lhs, const TensorType& rhs, const TensorType& result) {
-  if (lhs.dtype != rhs.dtype) return false;
-  if (lhs.dtype == DType::F32) return result.dtype == DType::F32;
-  return lhs.dtype == DType::BF16 && (result.dtype == DType::F32 || result.dtype == DType::BF16);
+struct Merged {
+  std::int64_t extent = 1, stride = 1;
+};
+
+/// Dimensions of one tensor, outermost first, as one of constant stride. Extents of 1 have no say.
+std::optional<Merged> merge(const Shape& shape, const Integers& strides, const Integers& dimensions) {
+  Merged merged;
+  std::int64_t next = 0;  // the stride that the next outer dimension must have
+  for (auto d = dimensions.rbegin(); d != dimensions.rend(); ++d) {
+    const auto i = static_cast<std::size_t>(*d);
+    if (shape[i] == 1) continue;
+    if (next == 0)
+      merged.stride = strides[i];
+    else if (strides[i] != next)
+      return std::nullopt;
+    merged.extent *= shape[i];
+    next = strides[i] * shape[i];
+  }
+  return merged;
+}
+
+Integers rest(std::size_t rank, const Integers& a, const Integers& b) {
+  Integers list;
+  for (std::int64_t d = 0; d < static_cast<std::int64_t>(rank); ++d)
+    if (std::find(a.begin(), a.end(), d) == a.end() && std::find(b.begin(), b.end(), d) == b.end()) list.push_back(d);
+  return list;
+}
+
+/// Libraries want one of the two inner strides to be 1 and the other at least the extent along it; an extent of 1
+/// leaves the choice.
+View matrix(DType dtype, Shape dims, Integers strides, const Merged& rows, const Merged& columns) {
+  std::int64_t down = rows.stride, across = columns.stride;
+  if (rows.extent == 1) down = across == 1 ? columns.extent : 1;
+  if (columns.extent == 1) across = 1;
+  dims.insert(dims.end(), {rows.extent, columns.extent});
+  strides.insert(strides.end(), {down, across});
+  return {dtype, std::move(dims), std::move(strides)};
 }
 
 }  // namespace
 
-std::optional<Convolution> classify(const ir::Node& node, std::span<const TensorType> operands,
-                                    const TensorType& result) {
-  if (!known_types(operands[0], operands[1], result)) return std::nullopt;
+std::optional<Convolution> as_convolution(const ir::Node& node, std::span<const TensorType> operands,
+                                          const TensorType& result) {
   for (const TensorType* type : {&operands[0], &operands[1], &result})
     if (element_count(type->shape) == 0) return std::nullopt;
   const Attributes a = read(node);
@@ -195,4 +226,66 @@ std::optional<Convolution> classify(const ir::Node& node, std::span<const Tensor
   return may_be_weights ? backward_weights(a, operands, result) : std::nullopt;
 }
 
-}  // namespace tessera::cpu
+std::optional<Product> as_product(const ir::Node& node, std::span<const TensorType> operands,
+                                  const TensorType& result) {
+  const TensorType &lhs = operands[0], &rhs = operands[1];
+  for (const TensorType* type : {&lhs, &rhs, &result})
+    if (element_count(type->shape) == 0) return std::nullopt;
+  const Integers& lhs_batch = node.attributes.integers("lhs_batching_dimensions");
+  const Integers& rhs_batch = node.attributes.integers("rhs_batching_dimensions");
+  Integers lhs_contract = node.attributes.integers("lhs_contracting_dimensions");
+  Integers rhs_contract = node.attributes.integers("rhs_contracting_dimensions");
+  const Integers lhs_strides = row_major_strides(lhs.shape), rhs_strides = row_major_strides(rhs.shape);
+  const Integers result_strides = row_major_strides(result.shape);
+  // Contracted dimensions may be taken in any order that suits both: the left one's order in memory.
+  std::vector<std::size_t> order(lhs_contract.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(),
+            [&](std::size_t a, std::size_t b) { return lhs_contract[a] < lhs_contract[b]; });
+  Integers lhs_k, rhs_k;
+  for (const std::size_t i : order) {
+    lhs_k.push_back(lhs_contract[i]);
+    rhs_k.push_back(rhs_contract[i]);
+  }
+  const Integers lhs_free = rest(lhs.shape.size(), lhs_batch, lhs_contract),
+                 rhs_free = rest(rhs.shape.size(), rhs_batch, rhs_contract);
+  const auto batches = static_cast<std::int64_t>(lhs_batch.size()), rows = static_cast<std::int64_t>(lhs_free.size());
+  Integers result_m, result_n;
+  for (std::int64_t d = 0; d < rows; ++d) result_m.push_back(batches + d);
+  for (std::int64_t d = batches + rows; d < result.rank(); ++d) result_n.push_back(d);
+
+  const auto m = merge(lhs.shape, lhs_strides, lhs_free), n = merge(rhs.shape, rhs_strides, rhs_free);
+  const auto k_left = merge(lhs.shape, lhs_strides, lhs_k), k_right = merge(rhs.shape, rhs_strides, rhs_k);
+  const auto m_out = merge(result.shape, result_strides, result_m),
+             n_out = merge(result.shape, result_strides, result_n);
+  if (!m || !n || !k_left || !k_right || !m_out || !n_out) return std::nullopt;
+
+  // Batches: one merged dimension where possible, else each one.
+  Integers out_batch(lhs_batch.size());
+  std::iota(out_batch.begin(), out_batch.end(), 0);
+  Shape dims;
+  Integers lhs_outer, rhs_outer, out_outer;
+  const auto b_left = merge(lhs.shape, lhs_strides, lhs_batch), b_right = merge(rhs.shape, rhs_strides, rhs_batch);
+  if (b_left && b_right) {
+    if (b_left->extent > 1) {
+      const auto b_out = merge(result.shape, result_strides, out_batch);
+      dims.push_back(b_left->extent);
+      lhs_outer.push_back(b_left->stride);
+      rhs_outer.push_back(b_right->stride);
+      out_outer.push_back(b_out->stride);
+    }
+  } else {
+    for (std::size_t d = 0; d < lhs_batch.size(); ++d) {
+      if (result.shape[d] == 1) continue;
+      dims.push_back(result.shape[d]);
+      lhs_outer.push_back(lhs_strides[static_cast<std::size_t>(lhs_batch[d])]);
+      rhs_outer.push_back(rhs_strides[static_cast<std::size_t>(rhs_batch[d])]);
+      out_outer.push_back(result_strides[d]);
+    }
+  }
+  if (dims.size() > 4) return std::nullopt;
+  return Product{matrix(lhs.dtype, dims, lhs_outer, *m, *k_left), matrix(rhs.dtype, dims, rhs_outer, *k_right, *n),
+                 matrix(result.dtype, dims, out_outer, *m_out, *n_out)};
+}
+
+}  // namespace tessera::pass
