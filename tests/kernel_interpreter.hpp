@@ -20,7 +20,8 @@ class KernelInterpreter {
 
   void run() {
     variables_.assign(k_.variables.size(), 0);
-    for (const kernel::Local& local : k_.locals) locals_.emplace_back(static_cast<std::size_t>(local.count), Scalar{});
+    threads_ = k_.threads();
+    forget_locals();
     values_.resize(k_.nodes.size());
     stamps_.assign(k_.nodes.size(), 0);
     impure_ = kernel::impure_nodes(k_);
@@ -36,12 +37,54 @@ class KernelInterpreter {
   };
   using Op = kernel::Op;
 
+  /// Private locals of a GPU's kernel have the elements of one thread after the other.
+  void forget_locals() {
+    locals_.clear();
+    for (const kernel::Local& local : k_.locals)
+      locals_.emplace_back(
+          static_cast<std::size_t>(local.count * (local.shared ? 1 : std::max<std::int64_t>(threads_, 1))));
+  }
+  Scalar& element(std::int32_t index, std::int64_t at) {
+    const kernel::Local& local = k_.locals[static_cast<std::size_t>(index)];
+    if (at < 0 || at >= local.count) throw Error("a local is accessed out of range");
+    return locals_[static_cast<std::size_t>(index)]
+                  [static_cast<std::size_t>((local.shared ? 0 : thread_ * local.count) + at)];
+  }
+
+  /// Thread t gets monoid(x, x of thread t ^ step), for one step after the other.
+  void combine(const kernel::Statement& s) {
+    const kernel::Local& local = k_.locals[static_cast<std::size_t>(s.index)];
+    kernel::Node n;
+    n.op = s.monoid;
+    n.dtype = local.dtype;
+    for (std::int64_t step = s.stride; step < s.stride * s.width; step *= 2) {
+      std::vector<Scalar> next;
+      for (std::int64_t t = 0; t < threads_; ++t) {
+        thread_ = t;
+        const Scalar mine = element(s.index, 0);
+        thread_ = t ^ step;
+        const Scalar other = element(s.index, 0);
+        next.push_back(is_float(local.dtype) ? floats(n, mine.real, other.real)
+                                             : integers(n, local.dtype, mine.integer, other.integer));
+        next.back().defined = mine.defined && other.defined;
+      }
+      for (thread_ = 0; thread_ < threads_; ++thread_) element(s.index, 0) = next[static_cast<std::size_t>(thread_)];
+    }
+    thread_ = 0;
+  }
+
   void block(const std::vector<kernel::Statement>& statements) {
     for (const kernel::Statement& s : statements) {
+      if (s.kind == kernel::Statement::Kind::Combine) {
+        combine(s);
+        continue;
+      }
       if (s.kind == kernel::Statement::Kind::Loop) {
         const std::int64_t extent = k_.variables[static_cast<std::size_t>(s.index)].extent;
         for (std::int64_t i = 0; i < extent; ++i) {
           variables_[static_cast<std::size_t>(s.index)] = i;
+          if (s.loop == kernel::LoopKind::Grid) forget_locals();
+          if (s.loop == kernel::LoopKind::Threads) thread_ = i;
           if (s.loop == kernel::LoopKind::Vector) lane_ = i % kernel::kLanes;
           ++stamp_;
           iteration_ = stamp_;
@@ -55,13 +98,15 @@ class KernelInterpreter {
       ++stamp_;
       if (iteration_ == 0) iteration_ = stamp_;
       if (s.predicate != kernel::kNone && value(s.predicate).integer == 0) continue;
+      if (s.kind == kernel::Statement::Kind::If) {
+        block(s.body);
+        continue;
+      }
       const std::int64_t at = value(s.at).integer;
       const Scalar v = value(s.value);
       if (!v.defined) throw Error("a kernel stores an undefined value");
       if (s.kind == kernel::Statement::Kind::Write) {
-        auto& local = locals_[static_cast<std::size_t>(s.index)];
-        if (at < 0 || at >= static_cast<std::int64_t>(local.size())) throw Error("a local is written out of range");
-        local[static_cast<std::size_t>(at)] = v;
+        element(s.index, at) = v;
       } else {
         store(s.index, at, v);
       }
@@ -135,12 +180,7 @@ class KernelInterpreter {
       case Op::Load:
         if (n.b != kernel::kNone && value(n.b).integer == 0) return {0, 0, true};
         return load(n.index, value(n.a).integer);
-      case Op::Read: {
-        const auto& local = locals_[static_cast<std::size_t>(n.index)];
-        const std::int64_t at = value(n.a).integer;
-        if (at < 0 || at >= static_cast<std::int64_t>(local.size())) throw Error("a local is read out of range");
-        return local[static_cast<std::size_t>(at)];
-      }
+      case Op::Read: return element(n.index, value(n.a).integer);
       case Op::Select: {
         const bool chosen = value(n.a).integer != 0;
         return value(chosen ? n.b : n.c);
@@ -305,6 +345,7 @@ class KernelInterpreter {
   std::uint64_t stamp_ = 0, iteration_ = 0;  ///< of the statement; of the first one of the iteration
   std::vector<bool> impure_;
   std::int64_t lane_ = -1;
+  std::int64_t threads_ = 0, thread_ = 0;
 };
 
 }  // namespace tessera::testing

@@ -502,6 +502,31 @@ Expr Builder::open(LoopKind kind, std::string name, std::int64_t extent) {
   return variable(v);
 }
 
+void Builder::open_if(Expr condition) {
+  Statement block;
+  block.kind = Statement::Kind::If;
+  block.index = new_variable("if", 1);
+  block.predicate = condition;
+  blocks_.back()->push_back(std::move(block));
+  blocks_.push_back(&blocks_.back()->back().body);
+  vector_loops_.push_back(false);
+}
+
+void Builder::combine(std::int32_t local, Op monoid, std::int64_t width, std::int64_t stride) {
+  if (kernel_.locals.at(at(local)).dtype == DType::Bool) {  // as in boolean_arithmetic
+    if (monoid == Op::Add || monoid == Op::Maximum) monoid = Op::Or;
+    if (monoid == Op::Multiply || monoid == Op::Minimum) monoid = Op::And;
+  }
+  if (width == 1) return;
+  Statement statement;
+  statement.kind = Statement::Kind::Combine;
+  statement.index = local;
+  statement.monoid = monoid;
+  statement.width = width;
+  statement.stride = stride;
+  blocks_.back()->push_back(std::move(statement));
+}
+
 void Builder::close() {
   if (vector_loops_.empty()) throw Error("kernel IR: close without an open loop");
   if (vector_loops_.back()) --vector_depth_;

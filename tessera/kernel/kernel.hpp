@@ -30,6 +30,9 @@ namespace tessera::kernel {
 /// Lanes of a vector loop, the same on every machine: narrower ones use several registers.
 constexpr std::int64_t kLanes = 16;
 
+/// Bytes of shared memory that every GPU from sm_80 on can give to one block.
+constexpr std::int64_t kSharedBytes = 99L * 1024;
+
 enum class Op : std::uint8_t {
   // Leaves.
   Constant,  ///< `integer` or `real`, by dtype
@@ -133,7 +136,8 @@ enum class LoopKind : std::uint8_t { Parallel, Serial, Vector, Grid, Threads };
 
 struct Statement {
   enum class Kind : std::uint8_t { Loop, Store, Write, If, Combine } kind = Kind::Store;
-  // Loop: variable `index` runs over 0 .. extent-1. If: the body runs where `predicate` holds; inside Threads loops.
+  // Loop: variable `index` runs over 0 .. extent-1. If: the body runs where `predicate` holds; inside Threads loops. It
+  // too has a variable of its own, of extent 1, so that `index` names an open block.
   LoopKind loop = LoopKind::Serial;
   std::vector<Statement> body;
   // Store: argument `index`; Write: local `index`. Element `at` becomes `value`, only where `predicate` holds if given.
@@ -141,8 +145,8 @@ struct Statement {
   Expr at = kNone, value = kNone, predicate = kNone;
   // Combine, outside of Threads loops: element 0 of the private local `index` of all threads of a block. For s =
   // stride, 2 stride, .. while s < width * stride, each thread's x becomes monoid(x, x of thread t ^ s), all at once.
-  // In the end the `width` threads that differ in these bits hold one value. Both are powers of two. The monoid is Add,
-  // Multiply, Minimum, Maximum, And, Or or Xor.
+  // In the end the `width` threads that differ in these bits hold one value. Both are powers of two, and width * stride
+  // divides the number of threads. The monoid is Add, Multiply, Minimum, Maximum, And, Or or Xor.
   Op monoid = Op::Add;
   std::int64_t width = 1, stride = 1;
 };

@@ -1,8 +1,9 @@
 // A kernel as plain C11: to read, to debug, and the oracle of the other renderers.
 // In: any valid kernel; out: a translation unit with one function. Loops become loops, one iteration after the other;
 // a subexpression that a block uses twice becomes a named value. What C leaves undefined goes through small helpers
-// (wrapping, saturation, shifts past the width), which are printed only where they are used.
-// Compiled by backend/cpu/ccompiler.cpp.
+// (wrapping, saturation, shifts past the width), which are printed only where they are used. The threads of a GPU's
+// block run one after the other through each threads loop; what they keep from one to the next has a copy for each
+// thread. Compiled by backend/cpu/ccompiler.cpp.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -10,6 +11,7 @@
 #include <map>
 #include <set>
 
+#include "tessera/kernel/accesses.hpp"
 #include "tessera/kernel/kernel.hpp"
 
 namespace tessera::kernel {
@@ -60,7 +62,14 @@ std::string integer_literal(DType d, std::int64_t value) {
 class Renderer {
  public:
   explicit Renderer(const Kernel& kernel)
-      : k_(kernel), ranges_(kernel), impure_(impure_nodes(kernel)), names_(kernel.nodes.size()) {}
+      : k_(kernel),
+        ranges_(kernel),
+        impure_(impure_nodes(kernel)),
+        kept_(kept_locals(kernel)),
+        threads_(kernel.threads()),
+        names_(kernel.nodes.size()) {
+    if (threads_ == 0) kept_.assign(kernel.locals.size(), false);
+  }
 
   std::string run() {
     for (const Argument& a : k_.arguments) arguments_.push_back(unique(a.name));
@@ -71,9 +80,11 @@ class Renderer {
       const std::string type = (a.written ? "" : "const ") + memory_type(a.dtype);
       line(fmt::format("{}* {} = arguments[{}];  // {}[{}]", type, arguments_[i], i, tessera::name(a.dtype), a.count));
     }
-    if (!k_.body.empty() && k_.body[0].kind == Statement::Kind::Loop && k_.body[0].loop == LoopKind::Parallel) {
+    const bool looped = !k_.body.empty() && k_.body[0].kind == Statement::Kind::Loop;
+    if (looped && (k_.body[0].loop == LoopKind::Parallel || k_.body[0].loop == LoopKind::Grid)) {
       const std::string& v = variables_[at(k_.body[0].index)];
-      line(fmt::format("for (int64_t {0} = begin; {0} < end; ++{0}) {{  // parallel, {1}", v,
+      line(fmt::format("for (int64_t {0} = begin; {0} < end; ++{0}) {{  // {1}, {2}", v,
+                       k_.body[0].loop == LoopKind::Grid ? "grid" : "parallel",
                        k_.variables[at(k_.body[0].index)].extent));
       indent_ += "  ";
       declare_locals();
@@ -124,12 +135,16 @@ class Renderer {
     return name;
   }
 
+  /// In a GPU's kernel: the shared ones, and the kept ones of all threads.
   void declare_locals() {
-    for (std::size_t i = 0; i < k_.locals.size(); ++i) {
-      const Local& l = k_.locals[i];
-      line(l.count == 1 ? fmt::format("{} {};", c_type(l.dtype), locals_[i])
-                        : fmt::format("{} {}[{}];", c_type(l.dtype), locals_[i], l.count));
-    }
+    for (std::size_t i = 0; i < k_.locals.size(); ++i)
+      if (threads_ == 0 || k_.locals[i].shared || kept_[i]) declare_local(i);
+  }
+  void declare_local(std::size_t i) {
+    const Local& l = k_.locals[i];
+    const std::string copies = kept_[i] ? fmt::format("[{}]", threads_) : "";
+    const std::string elements = l.count == 1 ? "" : fmt::format("[{}]", l.count);
+    line(fmt::format("{} {}{}{};{}", c_type(l.dtype), locals_[i], copies, elements, l.shared ? "  // shared" : ""));
   }
 
   // --- Statements.
@@ -142,16 +157,18 @@ class Renderer {
       for (const Expr e : {s.at, s.value, s.predicate}) count(e, uses, counted);
     for (const Statement& s : body) {
       if (s.kind == Statement::Kind::Loop) {
-        const std::string& v = variables_[at(s.index)];
-        line(fmt::format("for (int64_t {0} = 0; {0} < {1}; ++{0}) {{{2}", v, k_.variables[at(s.index)].extent,
-                         s.loop == LoopKind::Vector ? "  // vector" : ""));
-        indent_ += "  ";
-        const std::int32_t outer = vector_;
-        if (s.loop == LoopKind::Vector) vector_ = s.index;
-        block(s.body);
-        vector_ = outer;
-        indent_.resize(indent_.size() - 2);
-        line("}");
+        loop(s);
+        continue;
+      }
+      if (s.kind == Statement::Kind::Combine) {
+        combine(s);
+        continue;
+      }
+      if (s.kind == Statement::Kind::If) {
+        name_shared(s.predicate, uses, named);
+        line(fmt::format("if ({}) {{", strip(text(s.predicate))));
+        nested(s.body);
+        forget(named, true);
         continue;
       }
       for (const Expr e : {s.at, s.value, s.predicate})
@@ -163,6 +180,47 @@ class Renderer {
       forget(named, true);  // what was read before the write may be old now
     }
     forget(named, false);
+  }
+
+  void nested(const std::vector<Statement>& body) {
+    indent_ += "  ";
+    block(body);
+    indent_.resize(indent_.size() - 2);
+    line("}");
+  }
+
+  void loop(const Statement& s) {
+    const std::string& v = variables_[at(s.index)];
+    const char* comment = s.loop == LoopKind::Vector    ? "  // vector"
+                          : s.loop == LoopKind::Threads ? "  // threads"
+                                                        : "";
+    line(fmt::format("for (int64_t {0} = 0; {0} < {1}; ++{0}) {{{2}", v, k_.variables[at(s.index)].extent, comment));
+    const std::int32_t outer = vector_;
+    if (s.loop == LoopKind::Vector) vector_ = s.index;
+    if (s.loop == LoopKind::Threads) {
+      thread_ = s.index;
+      const Accesses inside = accesses(k_, s);
+      indent_ += "  ";
+      for (std::size_t i = 0; i < k_.locals.size(); ++i)
+        if (!k_.locals[i].shared && !kept_[i] && inside.touches(static_cast<std::int32_t>(i))) declare_local(i);
+      indent_.resize(indent_.size() - 2);
+    }
+    nested(s.body);
+    vector_ = outer;
+  }
+
+  void combine(const Statement& s) {
+    const Local& l = k_.locals[at(s.index)];
+    const std::string element = l.count == 1 ? "" : "[0]";
+    const std::string& x = locals_[at(s.index)];
+    line(fmt::format("for (int64_t step = {0}; step < {1}; step *= 2) {{  // combine {0}, {2}", s.stride,
+                     s.stride * s.width, name(s.monoid)));
+    line(fmt::format("  {} next[{}];", c_type(l.dtype), threads_));
+    line(fmt::format("  for (int64_t t = 0; t < {}; ++t) next[t] = {};", threads_,
+                     strip(binary(s.monoid, l.dtype, fmt::format("{}[t]{}", x, element),
+                                  fmt::format("{}[t ^ step]{}", x, element)))));
+    line(fmt::format("  for (int64_t t = 0; t < {}; ++t) {}[t]{} = next[t];", threads_, x, element));
+    line("}");
   }
 
   void count(Expr e, std::vector<int>& uses, std::vector<bool>& counted) {
@@ -214,7 +272,9 @@ class Renderer {
     return fmt::format("{}[{}]", buffer, strip(text(index)));
   }
   std::string local(std::int32_t l, Expr index) {
-    return k_.locals[at(l)].count == 1 ? locals_[at(l)] : element(locals_[at(l)], index);
+    std::string name = locals_[at(l)];
+    if (kept_[at(l)]) name += "[" + variables_[at(thread_)] + "]";
+    return k_.locals[at(l)].count == 1 ? name : element(name, index);
   }
 
   // --- Expressions. Every text can stand as an operand.
@@ -249,8 +309,23 @@ class Renderer {
       default: break;
     }
     if (n.op < Op::Add) return unary(n, text(n.a));
-    return is_float(k_.nodes[at(n.a)].dtype) ? float_binary(n, text(n.a), text(n.b))
-                                             : integer_binary(e, n, text(n.a), text(n.b));
+    const DType operand = k_.nodes[at(n.a)].dtype;
+    const bool index = operand == DType::I64 && ranges_.of(e).known;
+    if (index && (n.op == Op::Add || n.op == Op::Subtract || n.op == Op::Multiply))
+      return infix(n.op, text(n.a), text(n.b));  // cannot overflow
+    if (!is_float(operand) && (n.op == Op::Divide || n.op == Op::Remainder) &&
+        ranges_.of(n.b).within(1, std::numeric_limits<std::int64_t>::max()))
+      return infix(n.op, text(n.a), text(n.b));
+    const Node& amount = k_.nodes[at(n.b)];
+    if (n.op >= Op::ShiftLeft && n.op <= Op::ShiftRightArithmetic && amount.op == Op::Constant && amount.integer >= 0 &&
+        amount.integer < bits_of(operand))
+      return shifted(n.op, operand, text(n.a), std::to_string(amount.integer));
+    return binary(n.op, operand, text(n.a), text(n.b));
+  }
+
+  /// Of operands of any value.
+  std::string binary(Op op, DType operands, const std::string& a, const std::string& b) {
+    return is_float(operands) ? float_binary(op, operands, a, b) : integer_binary(op, operands, a, b);
   }
 
   static std::string function(const char* name, DType d, const std::string& a) {
@@ -290,15 +365,14 @@ class Renderer {
     return helper(name, definition) + "(" + strip(a) + ", " + strip(b) + ")";
   }
 
-  std::string float_binary(const Node& n, const std::string& a, const std::string& b) {
-    const DType d = k_.nodes[at(n.a)].dtype;
-    switch (n.op) {
+  std::string float_binary(Op op, DType d, const std::string& a, const std::string& b) {
+    switch (op) {
       case Op::Remainder: return fmt::format("{}({}, {})", d == DType::F32 ? "fmodf" : "fmod", strip(a), strip(b));
       case Op::Power: return fmt::format("pow({}, {})", strip(a), strip(b));
       case Op::Atan2: return fmt::format("atan2({}, {})", strip(a), strip(b));
       case Op::Minimum:
       case Op::Maximum: {
-        const bool is_minimum = n.op == Op::Minimum;
+        const bool is_minimum = op == Op::Minimum;
         const std::string name = fmt::format("{}_{}", is_minimum ? "minimum" : "maximum", short_name(d));
         return call(name,
                     fmt::format("{0} {1}({0} a, {0} b) {{\n  if (a != a || b != b) return NAN;\n  if (a == b) return "
@@ -306,7 +380,7 @@ class Renderer {
                                 c_type(d), name, is_minimum ? "a : b" : "b : a", is_minimum ? "<" : ">"),
                     a, b);
       }
-      default: return infix(n.op, a, b);
+      default: return infix(op, a, b);
     }
   }
 
@@ -318,27 +392,24 @@ class Renderer {
     return fmt::format("({} {} {})", a, kSymbols.at(op), b);
   }
 
-  std::string integer_binary(Expr e, const Node& n, const std::string& a, const std::string& b) {
-    const DType d = k_.nodes[at(n.a)].dtype;
+  std::string integer_binary(Op op, DType d, const std::string& a, const std::string& b) {
     const std::string type = c_type(d);
     const std::string suffix = short_name(d);
     const std::string wide = wrapping_type(d);
-    switch (n.op) {
+    switch (op) {
       case Op::And:
       case Op::Or:
-        if (d == DType::Bool) return fmt::format("({} {} {})", a, n.op == Op::And ? "&&" : "||", b);
-        return infix(n.op, a, b);
+        if (d == DType::Bool) return fmt::format("({} {} {})", a, op == Op::And ? "&&" : "||", b);
+        return infix(op, a, b);
       case Op::Add:
       case Op::Subtract:
       case Op::Multiply: {
-        if (d == DType::I64 && ranges_.of(e).known) return infix(n.op, a, b);  // an index: cannot overflow
-        const char symbol = n.op == Op::Add ? '+' : n.op == Op::Subtract ? '-' : '*';
+        const char symbol = op == Op::Add ? '+' : op == Op::Subtract ? '-' : '*';
         return fmt::format("({0})(({1}){2} {3} ({1}){4})", type, wide, a, symbol, b);
       }
       case Op::Divide:
       case Op::Remainder: {
-        const bool divide = n.op == Op::Divide;
-        if (ranges_.of(n.b).within(1, std::numeric_limits<std::int64_t>::max())) return infix(n.op, a, b);
+        const bool divide = op == Op::Divide;
         const std::string name = (divide ? "divide_" : "remainder_") + suffix;
         const std::string by_zero = divide ? fmt::format("({})-1", type) : "a";
         std::string by_minus_one;
@@ -352,38 +423,35 @@ class Renderer {
       }
       case Op::Minimum:
       case Op::Maximum: {
-        const std::string name = (n.op == Op::Minimum ? "minimum_" : "maximum_") + suffix;
+        const std::string name = (op == Op::Minimum ? "minimum_" : "maximum_") + suffix;
         return call(name,
                     fmt::format("{0} {1}({0} a, {0} b) {{ return a {2} b ? a : b; }}", type, name,
-                                n.op == Op::Minimum ? '<' : '>'),
+                                op == Op::Minimum ? '<' : '>'),
                     a, b);
       }
       case Op::ShiftLeft:
       case Op::ShiftRightLogical:
-      case Op::ShiftRightArithmetic: return shift(n, d, a, b);
-      default: return infix(n.op, a, b);
+      case Op::ShiftRightArithmetic: {
+        const std::string name = fmt::format("{}_{}", kernel::name(op), suffix);
+        const std::string past =
+            op == Op::ShiftRightArithmetic ? shifted(op, d, "a", std::to_string(bits_of(d) - 1)) : "0";
+        return call(name,
+                    fmt::format("{0} {1}({0} a, {0} b) {{ return ({2})b >= {3} ? {4} : {5}; }}", type, name,
+                                unsigned_type(d), bits_of(d), past, shifted(op, d, "a", "b")),
+                    a, b);
+      }
+      default: return infix(op, a, b);
     }
   }
 
-  std::string shift(const Node& n, DType d, const std::string& a, const std::string& b) {
+  /// By less than the width.
+  static std::string shifted(Op op, DType d, const std::string& a, const std::string& by) {
     const std::string type = c_type(d);
-    const int bits = bits_of(d);
-    const auto shifted = [&](const std::string& x, const std::string& by) {
-      switch (n.op) {
-        case Op::ShiftLeft: return fmt::format("({})(({}){} << {})", type, wrapping_type(d), x, by);
-        case Op::ShiftRightLogical: return fmt::format("({})(({}){} >> {})", type, unsigned_type(d), x, by);
-        default: return fmt::format("({})(({}){} >> {})", type, signed_type(d), x, by);
-      }
-    };
-    const Node& amount = k_.nodes[at(n.b)];
-    if (amount.op == Op::Constant && amount.integer >= 0 && amount.integer < bits)
-      return shifted(a, std::to_string(amount.integer));
-    const std::string name = fmt::format("{}_{}", kernel::name(n.op), short_name(d));
-    const std::string past = n.op == Op::ShiftRightArithmetic ? shifted("a", std::to_string(bits - 1)) : "0";
-    return call(name,
-                fmt::format("{0} {1}({0} a, {0} b) {{ return ({2})b >= {3} ? {4} : {5}; }}", type, name,
-                            unsigned_type(d), bits, past, shifted("a", "b")),
-                a, b);
+    switch (op) {
+      case Op::ShiftLeft: return fmt::format("({})(({}){} << {})", type, wrapping_type(d), a, by);
+      case Op::ShiftRightLogical: return fmt::format("({})(({}){} >> {})", type, unsigned_type(d), a, by);
+      default: return fmt::format("({})(({}){} >> {})", type, signed_type(d), a, by);
+    }
   }
 
   std::string convert(DType to, DType from, const std::string& a) {
@@ -462,6 +530,8 @@ class Renderer {
   const Kernel& k_;
   Ranges ranges_;
   std::vector<bool> impure_;
+  std::vector<bool> kept_;  // private locals with a copy for each thread
+  std::int64_t threads_;
   std::vector<std::string> names_;  // of values that the open blocks hold
   std::vector<std::string> arguments_, locals_, variables_;
   std::set<std::string> taken_ = {
@@ -474,7 +544,7 @@ class Renderer {
   std::map<std::string, std::string> helpers_;
   std::string body_;
   std::string indent_ = "  ";
-  std::int32_t vector_ = kNone;
+  std::int32_t vector_ = kNone, thread_ = kNone;
   int next_name_ = 0;
 };
 

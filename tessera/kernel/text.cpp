@@ -88,13 +88,24 @@ struct Live {
 
 void append_key(std::string& out, const Live& live, const std::vector<Statement>& body) {
   for (const Statement& s : body) {
-    if (s.kind == Statement::Kind::Loop) {
-      fmt::format_to(std::back_inserter(out), "L{},{}{{", static_cast<int>(s.loop), s.index);
-      append_key(out, live, s.body);
-      out += '}';
-    } else {
-      fmt::format_to(std::back_inserter(out), "{}{},{},{},{};", s.kind == Statement::Kind::Store ? 'S' : 'W', s.index,
-                     live(s.at), live(s.value), live(s.predicate));
+    const auto append = std::back_inserter(out);
+    switch (s.kind) {
+      case Statement::Kind::Loop:
+        fmt::format_to(append, "L{},{}{{", static_cast<int>(s.loop), s.index);
+        append_key(out, live, s.body);
+        out += '}';
+        break;
+      case Statement::Kind::If:
+        fmt::format_to(append, "I{}{{", live(s.predicate));
+        append_key(out, live, s.body);
+        out += '}';
+        break;
+      case Statement::Kind::Combine:
+        fmt::format_to(append, "C{},{},{},{};", s.index, static_cast<int>(s.monoid), s.width, s.stride);
+        break;
+      default:
+        fmt::format_to(append, "{}{},{},{},{};", s.kind == Statement::Kind::Store ? 'S' : 'W', s.index, live(s.at),
+                       live(s.value), live(s.predicate));
     }
   }
 }
@@ -136,12 +147,18 @@ std::string expression(const Kernel& kernel, const Live& live, Expr e) {
 
 void append_statements(std::string& out, const Kernel& kernel, const Live& live, const std::vector<Statement>& body,
                        const std::string& indent) {
-  constexpr std::array<std::string_view, 3> kLoops = {"parallel", "serial", "vector"};
+  constexpr std::array<std::string_view, 5> kLoops = {"parallel", "serial", "vector", "grid", "threads"};
   for (const Statement& s : body) {
     if (s.kind == Statement::Kind::Loop) {
       const Variable& v = kernel.variables[at(s.index)];
       out += fmt::format("{}{} {} < {}\n", indent, kLoops.at(static_cast<std::size_t>(s.loop)), v.name, v.extent);
       append_statements(out, kernel, live, s.body, indent + "  ");
+    } else if (s.kind == Statement::Kind::If) {
+      out += fmt::format("{}if {}\n", indent, reference(kernel, live, s.predicate));
+      append_statements(out, kernel, live, s.body, indent + "  ");
+    } else if (s.kind == Statement::Kind::Combine) {
+      out += fmt::format("{}combine {} by {}: {} threads, stride {}\n", indent, kernel.locals[at(s.index)].name,
+                         name(s.monoid), s.width, s.stride);
     } else {
       const std::string& target =
           s.kind == Statement::Kind::Store ? kernel.arguments[at(s.index)].name : kernel.locals[at(s.index)].name;
@@ -152,13 +169,29 @@ void append_statements(std::string& out, const Kernel& kernel, const Live& live,
   }
 }
 
+const Statement* first_threads_loop(const std::vector<Statement>& body) {
+  for (const Statement& s : body) {
+    if (s.kind != Statement::Kind::Loop) continue;
+    const Statement* found = s.loop == LoopKind::Threads ? &s : first_threads_loop(s.body);
+    if (found != nullptr) return found;
+  }
+  return nullptr;
+}
+
 }  // namespace
 
 std::string_view name(Op op) { return kNames.at(static_cast<std::size_t>(op)); }
 
 std::int64_t Kernel::parallel_extent() const {
-  if (body.empty() || body[0].kind != Statement::Kind::Loop || body[0].loop != LoopKind::Parallel) return 1;
+  if (body.empty() || body[0].kind != Statement::Kind::Loop) return 1;
+  if (body[0].loop != LoopKind::Parallel && body[0].loop != LoopKind::Grid) return 1;
   return variables[at(body[0].index)].extent;
+}
+
+std::int64_t Kernel::threads() const {
+  if (body.empty() || body[0].kind != Statement::Kind::Loop || body[0].loop != LoopKind::Grid) return 0;
+  const Statement* loop = first_threads_loop(body[0].body);
+  return loop == nullptr ? 0 : variables[at(loop->index)].extent;
 }
 
 std::string Kernel::key() const {
@@ -166,7 +199,8 @@ std::string Kernel::key() const {
   std::string out;
   for (const Argument& a : arguments)
     fmt::format_to(std::back_inserter(out), "A{},{},{};", static_cast<int>(a.dtype), a.count, a.written ? 1 : 0);
-  for (const Local& l : locals) fmt::format_to(std::back_inserter(out), "T{},{};", static_cast<int>(l.dtype), l.count);
+  for (const Local& l : locals)
+    fmt::format_to(std::back_inserter(out), "{}{},{};", l.shared ? 'H' : 'T', static_cast<int>(l.dtype), l.count);
   for (const Variable& v : variables) fmt::format_to(std::back_inserter(out), "V{};", v.extent);
   for (const Expr e : live.order) {
     const Node& n = nodes[at(e)];
@@ -187,7 +221,7 @@ std::string to_string(const Kernel& kernel) {
   for (const Argument& a : kernel.arguments)
     out += fmt::format("  {} {}: {}[{}]\n", a.written ? "out" : "in ", a.name, tessera::name(a.dtype), a.count);
   for (const Local& l : kernel.locals)
-    out += fmt::format("  local {}: {}[{}]\n", l.name, tessera::name(l.dtype), l.count);
+    out += fmt::format("  {} {}: {}[{}]\n", l.shared ? "shared" : "local", l.name, tessera::name(l.dtype), l.count);
   for (const Expr e : live.order) {
     const Node& node = kernel.nodes[at(e)];
     if (!is_leaf(node))

@@ -1,6 +1,8 @@
 // The rules that a kernel keeps. In: any kernel; out: nothing, or an Error naming the first rule that is broken.
 #include <fmt/format.h>
 
+#include <limits>
+
 #include "tessera/core/error.hpp"
 #include "tessera/kernel/kernel.hpp"
 
@@ -23,8 +25,20 @@ class Verifier {
     for (const Variable& v : k_.variables) require(v.extent >= 0, "variable {} has a negative extent", v.name);
     for (std::size_t i = 0; i < k_.nodes.size(); ++i) node(static_cast<Expr>(i));
     for (const Statement& s : k_.body)
-      require(s.kind != Statement::Kind::Loop || s.loop != LoopKind::Parallel || k_.body.size() == 1,
-              "a parallel loop must be the only outermost statement");
+      require(s.kind != Statement::Kind::Loop || (s.loop != LoopKind::Parallel && s.loop != LoopKind::Grid) ||
+                  k_.body.size() == 1,
+              "a {} loop must be the only outermost statement", s.loop == LoopKind::Grid ? "grid" : "parallel");
+    threads_ = k_.threads();
+    on_gpu_ = !k_.body.empty() && k_.body[0].kind == Statement::Kind::Loop && k_.body[0].loop == LoopKind::Grid;
+    require(!on_gpu_ || threads_ > 0, "the grid loop holds no threads loop");
+    std::int64_t shared = 0;
+    for (const Local& l : k_.locals) {
+      require(!l.shared || on_gpu_, "local {} is shared, but there are no blocks", l.name);
+      if (!l.shared) continue;
+      require(l.count <= kSharedBytes, "local {} has too many elements for shared memory", l.name);
+      shared += l.count * static_cast<std::int64_t>(size_of(l.dtype));
+    }
+    require(shared <= kSharedBytes, "its shared locals take {} bytes; a block has {}", shared, kSharedBytes);
     block(k_.body, 0);
   }
 
@@ -109,10 +123,12 @@ class Verifier {
 
   void block(const std::vector<Statement>& body, int depth) {
     for (const Statement& s : body) {
-      if (s.kind == Statement::Kind::Loop)
-        loop(s, depth);
-      else
-        assignment(s);
+      switch (s.kind) {
+        case Statement::Kind::Loop: loop(s, depth); break;
+        case Statement::Kind::If: condition(s, depth); break;
+        case Statement::Kind::Combine: combine(s); break;
+        default: assignment(s);
+      }
     }
   }
 
@@ -123,17 +139,65 @@ class Verifier {
             k_.variables[at(s.index)].name);
     require(s.loop != LoopKind::Vector || vector_ == kNone, "the vector loop {} is inside another",
             k_.variables[at(s.index)].name);
+    const Variable& v = k_.variables[at(s.index)];
+    if (s.loop == LoopKind::Grid) {
+      require(depth == 0, "the grid loop {} is not outermost", v.name);
+      require(v.extent <= std::numeric_limits<std::int32_t>::max(), "the grid loop {} has too many blocks", v.name);
+    }
+    if (s.loop == LoopKind::Threads) {
+      require(on_gpu_ && !in_threads_, "the threads loop {} is {}", v.name,
+              on_gpu_ ? "inside another" : "not inside a grid loop");
+      require(v.extent == threads_ && v.extent % 32 == 0 && v.extent <= 1024,
+              "the threads loop {} has extent {}; all of a kernel have one, a multiple of 32, at most 1024", v.name,
+              v.extent);
+      in_threads_ = true;
+    }
+    require(s.loop != LoopKind::Vector || !on_gpu_ || (in_threads_ && v.extent <= kLanes),
+            "the vector loop {} is outside of the threads loops, or has more than {} elements", v.name, kLanes);
     opened_[at(s.index)] = in_scope_[at(s.index)] = true;
     if (s.loop == LoopKind::Vector) vector_ = s.index;
     block(s.body, depth + 1);
     if (s.loop == LoopKind::Vector) vector_ = kNone;
+    if (s.loop == LoopKind::Threads) in_threads_ = false;
     in_scope_[at(s.index)] = false;
+  }
+
+  void condition(const Statement& s, int depth) {
+    require(in_threads_, "an if stands outside of a threads loop");
+    require(s.index >= 0 && at(s.index) < k_.variables.size() && !opened_[at(s.index)] &&
+                k_.variables[at(s.index)].extent == 1,
+            "an if needs a variable of its own, of extent 1");
+    require(s.predicate != kNone && type(s.predicate) == DType::Bool, "the condition of an if is not bool");
+    scope(s.predicate);
+    opened_[at(s.index)] = true;
+    block(s.body, depth + 1);
+  }
+
+  void combine(const Statement& s) {
+    require(on_gpu_ && !in_threads_, "a combine stands {}",
+            on_gpu_ ? "inside a threads loop" : "outside of a grid loop");
+    require(s.index >= 0 && at(s.index) < k_.locals.size(), "a combine of no local");
+    const Local& l = k_.locals[at(s.index)];
+    require(!l.shared, "a combine of {}, which is shared", l.name);
+    const auto power = [](std::int64_t n) { return n > 0 && (n & (n - 1)) == 0; };
+    require(power(s.width) && power(s.stride) && s.width <= threads_ && s.stride <= threads_ &&
+                threads_ % (s.width * s.stride) == 0,
+            "a combine of {} has width {} and stride {}: powers of two whose product divides the {} threads", l.name,
+            s.width, s.stride, threads_);
+    const bool bits = s.monoid == Op::And || s.monoid == Op::Or || s.monoid == Op::Xor;
+    const bool numbers =
+        s.monoid == Op::Add || s.monoid == Op::Multiply || s.monoid == Op::Minimum || s.monoid == Op::Maximum;
+    require((bits && !is_float(l.dtype)) || (numbers && l.dtype != DType::Bool),
+            "a combine of {} by {}, which is no "
+            "monoid of its type",
+            l.name, name(s.monoid));
   }
 
   void assignment(const Statement& s) {
     const bool store = s.kind == Statement::Kind::Store;
     require(s.index >= 0 && at(s.index) < (store ? k_.arguments.size() : k_.locals.size()), "a store to no buffer");
     const std::string& target = store ? k_.arguments[at(s.index)].name : k_.locals[at(s.index)].name;
+    require(!on_gpu_ || in_threads_, "a store to {} stands outside of the threads loops", target);
     require(s.at != kNone && s.value != kNone, "a store to {} lacks its index or its value", target);
     require(!store || k_.arguments[at(s.index)].written, "argument {} is stored to but not declared as written",
             target);
@@ -182,6 +246,8 @@ class Verifier {
   Ranges ranges_;
   std::vector<bool> in_scope_, opened_;
   std::int32_t vector_ = kNone;
+  std::int64_t threads_ = 0;
+  bool on_gpu_ = false, in_threads_ = false;
 };
 
 }  // namespace

@@ -66,6 +66,7 @@ class Emitter {
       memory->setAlignment(llvm::Align(64));
       locals_.push_back(memory);
     }
+    if (k_.threads() != 0) throw Error("kernel " + k_.name + " is for a GPU: it has blocks of threads");
     b_.CreateCondBr(b_.CreateICmpSLT(function_->getArg(1), function_->getArg(2)), start, exit);
     b_.SetInsertPoint(start);
     push_frame(nullptr);
