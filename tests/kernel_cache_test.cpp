@@ -1,5 +1,5 @@
 // The cache of object code: what comes back, what is refused, and that damage is noticed.
-#include "tessera/backend/cpu/kernel_cache.hpp"
+#include "tessera/backend/kernel_cache.hpp"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

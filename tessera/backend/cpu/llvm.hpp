@@ -1,7 +1,7 @@
 // Kernels through LLVM: machine code for the processor that this process runs on.
 //   llvm_emit.cpp     one kernel as LLVM IR: explicit vectors of kLanes elements
 //   llvm_compile.cpp  light optimisation, code generation in several threads, linking into the process
-//   kernel_cache.cpp  object code on disk
+//   ../kernel_cache.cpp  object code on disk
 #pragma once
 
 #include <string>

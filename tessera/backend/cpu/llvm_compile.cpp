@@ -30,7 +30,7 @@
 #include <unordered_map>
 
 #include "tessera/backend/cpu/isa.hpp"
-#include "tessera/backend/cpu/kernel_cache.hpp"
+#include "tessera/backend/kernel_cache.hpp"
 #include "tessera/backend/cpu/llvm.hpp"
 #include "tessera/backend/cpu/llvm_emit.hpp"
 #include "tessera/core/error.hpp"

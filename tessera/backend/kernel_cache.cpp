@@ -1,5 +1,5 @@
 // The cache of compiled kernels. An entry is a magic word, a checksum of the rest, and the object file.
-#include "tessera/backend/cpu/kernel_cache.hpp"
+#include "tessera/backend/kernel_cache.hpp"
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -15,7 +15,7 @@
 #include <cstring>
 #include <filesystem>
 
-namespace tessera::cpu {
+namespace tessera {
 namespace {
 
 constexpr std::string_view kMagic = "TSROBJ01";
@@ -46,7 +46,7 @@ std::string prepare(const std::string& folder) {
   if (!parent.empty()) std::filesystem::create_directories(parent, ignored);
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
     return std::string("cannot be created: ") + std::strerror(errno);
-  struct stat status{};
+  struct stat status {};
   if (::stat(folder.c_str(), &status) != 0) return std::string("cannot be read: ") + std::strerror(errno);
   if (!S_ISDIR(status.st_mode)) return "is not a folder";
   if (status.st_uid != ::geteuid()) return "belongs to another user; set TESSERA_CACHE to a folder of your own";
@@ -88,7 +88,7 @@ std::optional<std::vector<char>> KernelCache::load(const std::string& key) const
   if (!usable()) return std::nullopt;
   const int file = ::open((folder_ + "/" + key + ".o").c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return std::nullopt;
-  struct stat status{};
+  struct stat status {};
   std::vector<char> bytes;
   bool complete = false;
   if (::fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > static_cast<off_t>(kHeader)) {
@@ -122,4 +122,4 @@ void KernelCache::save(const std::string& key, std::string_view object) const {
   if (::close(file) != 0 || !written || ::rename(temporary.c_str(), path.c_str()) != 0) ::unlink(temporary.c_str());
 }
 
-}  // namespace tessera::cpu
+}  // namespace tessera

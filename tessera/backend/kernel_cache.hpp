@@ -1,4 +1,4 @@
-// Object code of kernels on disk, keyed by content. Safe for several processes at once: files appear by rename,
+// Machine code of kernels on disk, keyed by content. Safe for several processes at once: files appear by rename,
 // complete or not at all, and carry a checksum. The folder is code that this user runs, so it must be the user's alone.
 #pragma once
 
@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace tessera::cpu {
+namespace tessera {
 
 class KernelCache {
  public:
@@ -29,4 +29,4 @@ class KernelCache {
 /// A 128-bit hash as 32 hexadecimal digits: against accidents, not against attackers (the folder is private).
 std::string hash_text(std::string_view text);
 
-}  // namespace tessera::cpu
+}  // namespace tessera
