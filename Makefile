@@ -1,6 +1,6 @@
 # The commands of a clone; `make help` lists them. The build itself is CMake's (CMakeLists.txt, CMakePresets.json).
 .DEFAULT_GOAL := build
-.PHONY: build test test-all train bench sanitize fuzz lint install help setup setup-tools setup-bench asan tsan
+.PHONY: build test test-all train bench sanitize fuzz lint package install help setup setup-tools setup-bench asan tsan
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
@@ -35,6 +35,10 @@ bench: setup setup-bench ## the speed against PyTorch and JAX, in one run, into 
 	cmake --build --preset release
 	bench/setup_peers.sh
 	build/peers/bin/python bench/run.py
+
+package: setup build/package/build.ninja ## the relocatable archive: build/package/tessera-VERSION-linux-x86_64.tar.gz
+	cmake --build --preset package
+	scripts/check_package.sh build/package/tessera-*.tar.gz
 
 install: build ## headers, library, CMake package, pkg-config file, the command: into PREFIX (/usr/local)
 	cmake --install build/release --prefix $(abspath $(PREFIX))

@@ -2,7 +2,8 @@
 # Nothing in there holds an absolute path: the folder may move.
 include(CMakePackageConfigHelpers)
 
-install(TARGETS tessera EXPORT TesseraTargets FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+install(TARGETS tessera EXPORT TesseraTargets RUNTIME_DEPENDENCY_SET taken_along
+        FILE_SET HEADERS DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 if(TARGET tessera_cli)
   install(TARGETS tessera_cli)
 endif()
@@ -15,3 +16,15 @@ install(FILES cmake/TesseraConfig.cmake ${PROJECT_BINARY_DIR}/TesseraConfigVersi
 string(REGEX REPLACE "[^/]+" ".." up_from_pkgconfig ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
 configure_file(cmake/tessera.pc.in ${PROJECT_BINARY_DIR}/tessera.pc @ONLY)
 install(FILES ${PROJECT_BINARY_DIR}/tessera.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+
+# The archive of `make package`: one folder that runs on any machine with this glibc or a later one. Everything that is
+# not glibc lies beside the library.
+if(TESSERA_PORTABLE)
+  install(RUNTIME_DEPENDENCY_SET taken_along
+          PRE_EXCLUDE_REGEXES "^ld-linux" "^lib(c|m|dl|rt|pthread)\\.so" DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(FILES README.md LICENSE CHANGELOG.md DESTINATION .)
+  set(CPACK_GENERATOR TGZ)
+  set(CPACK_STRIP_FILES ON)
+  set(CPACK_PACKAGE_FILE_NAME tessera-${PROJECT_VERSION}-linux-${CMAKE_SYSTEM_PROCESSOR})
+  include(CPack)
+endif()
