@@ -83,18 +83,19 @@ std::int32_t Emitter::argument(Value value, bool written) {
   const TensorType& type = graph_.type(owner);
   const std::int32_t made = b.argument("v" + std::to_string(owner), type.dtype, element_count(type.shape), written);
   buffers.push_back(buffer_of_[static_cast<std::size_t>(owner)]);
+  once.push_back(true);
   arguments_[owner] = made;
   return made;
 }
 
-std::vector<std::int32_t> Emitter::open_loops() const {
-  std::vector<std::int32_t> loops;
+Emitter::Path Emitter::path() const {
+  Path path;
   const std::vector<kernel::Statement>* block = &kernel_.body;
   for (std::size_t d = 0; d < b.depth(); ++d) {
-    loops.push_back(block->back().index);
+    path.push_back(block->size() - 1);
     block = &block->back().body;
   }
-  return loops;
+  return path;
 }
 
 Expr Emitter::rounded(Expr e, DType dtype) {
@@ -148,24 +149,27 @@ Expr Emitter::element(Value value, const Index& at, Expr predicate) {
   const TensorType& type = graph_.type(value);
   const auto held = held_.find(value);
   if (held != held_.end()) {
-    if (!held->second.row) return b.read(held->second.local);
+    const Expr place = held->second.place == kNone ? b.index(0) : held->second.place;
+    if (!held->second.row) return b.read(held->second.local, place);
     const auto middle = static_cast<std::ptrdiff_t>(held->second.prefix);
     Expr column = linear(Shape(type.shape.begin() + middle, type.shape.end()), Index(at.begin() + middle, at.end()));
     if (predicate != kNone) column = b.select(predicate, column, b.index(0));
-    return b.read(held->second.local, column);
+    return b.read(held->second.local, b.add(place, column));
   }
   if (fusion_.has_buffer(value) && !withheld_.contains(fusion_.storage_of(value))) {
-    const Expr loaded = b.load(argument(value), linear(type.shape, at), predicate);
-    return b.convert(compute_type(type.dtype), loaded);
+    const Expr flat = linear(type.shape, at);
+    const Expr loaded = b.convert(compute_type(type.dtype), b.load(argument(value), flat, predicate));
+    return on_load && predicate == kNone ? on_load(fusion_.storage_of(value), flat, loaded) : loaded;
   }
-  const std::vector<std::int32_t> loops = open_loops();
+  const Path here = path();
   const Key key{value, at, predicate};
   const auto known = memo_.find(key);
-  if (known != memo_.end() &&
-      (known->second.loop < 0 || std::find(loops.begin(), loops.end(), known->second.loop) != loops.end()))
-    return known->second.expr;
+  if (known != memo_.end()) {
+    const Path& there = known->second.path;
+    if (there.size() <= here.size() && std::equal(there.begin(), there.end(), here.begin())) return known->second.expr;
+  }
   const Expr made = computed(value, at, predicate);
-  memo_[key] = {made, loops.empty() ? -1 : loops.back()};
+  memo_[key] = {made, here};
   return made;
 }
 
@@ -188,7 +192,9 @@ Expr Emitter::computed(Value value, const Index& at, Expr predicate) {
 
 void Emitter::store(Value value, const Index& at, Expr e, Expr predicate) {
   const TensorType& type = graph_.type(value);
-  b.store(argument(value, true), linear(type.shape, at), b.convert(type.dtype, e), predicate);
+  const std::int32_t to = argument(value, true);
+  if (updating_) once[static_cast<std::size_t>(to)] = false;
+  b.store(to, linear(type.shape, at), b.convert(type.dtype, e), predicate);
 }
 
 ir::ScatterTarget Emitter::scatter_target(const ir::Node& node, const Index& update) {

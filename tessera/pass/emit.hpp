@@ -11,9 +11,6 @@
 
 namespace tessera::pass {
 
-/// The type that a value of `dtype` has inside kernels: the halves compute as F32.
-inline DType compute_type(DType dtype) { return dtype == DType::F16 || dtype == DType::BF16 ? DType::F32 : dtype; }
-
 class Emitter {
  public:
   Emitter(const Fusion& fusion, kernel::Kernel& kernel, const std::vector<std::int32_t>& buffer_of)
@@ -29,6 +26,7 @@ class Emitter {
  public:
   kernel::Builder b;
   std::vector<std::int32_t> buffers;  ///< of the kernel's arguments
+  std::vector<bool> once;             ///< by argument: each element is stored at most once
 
   /// The kernel argument of the buffer of a stored value.
   std::int32_t argument(ir::Value value, bool written = false);
@@ -48,14 +46,20 @@ class Emitter {
     withheld_.erase(value);
     memo_.clear();
   }
-  void hold_scalar(ir::Value value, std::int32_t local) {
-    held_[value] = {local, false, 0};
+  /// All elements that are asked for from now on stand in one place of a local.
+  void hold_scalar(ir::Value value, std::int32_t local, kernel::Expr place = kernel::kNone) {
+    held_[value] = {local, false, 0, place};
     memo_.clear();
   }
-  void hold_row(ir::Value value, std::int32_t local, std::size_t prefix) {
-    held_[value] = {local, true, prefix};
+  /// The elements of the current row stand in a local, from `first` on.
+  void hold_row(ir::Value value, std::int32_t local, std::size_t prefix, kernel::Expr first = kernel::kNone) {
+    held_[value] = {local, true, prefix, first};
     memo_.clear();
   }
+  /// When set: asked for each element that is loaded from a buffer; gives the expression to use in its place.
+  std::function<kernel::Expr(ir::Value owner, kernel::Expr flat, kernel::Expr loaded)> on_load;
+  /// Stores from now on may change an element twice, or one that was changed by others.
+  void begin_update() { updating_ = true; }
 
   ir::ScatterTarget scatter_target(const ir::Node& node, const ir::Index& update);
   /// What a cluster stored is loaded by those that follow it; what it held in locals is gone.
@@ -63,6 +67,7 @@ class Emitter {
     withheld_.clear();
     held_.clear();
     memo_.clear();
+    updating_ = false;
   }
 
   std::vector<kernel::Expr> apply(const ir::Graph& region, const std::vector<kernel::Expr>& arguments);
@@ -75,19 +80,22 @@ class Emitter {
     std::int32_t local;
     bool row;
     std::size_t prefix;
+    kernel::Expr place;
   };
-  /// The variables of the open loops.
-  [[nodiscard]] std::vector<std::int32_t> open_loops() const;
+  /// Where the open block stands: the position of each open statement in the block around it.
+  using Path = std::vector<std::size_t>;
+  [[nodiscard]] Path path() const;
   kernel::Expr computed(ir::Value value, const ir::Index& at, kernel::Expr predicate);
 
   using Key = std::tuple<ir::Value, ir::Index, kernel::Expr>;
   struct Known {
     kernel::Expr expr;
-    std::int32_t loop;  ///< the innermost loop that was open: statements behind the expression stand there
+    Path path;  ///< the block that was open: statements behind the expression stand there
   };
   std::map<Key, Known> memo_;
   std::map<ir::Value, Held> held_;
   std::set<ir::Value> withheld_;
+  bool updating_ = false;
   std::map<ir::Value, std::int32_t> arguments_;
 };
 

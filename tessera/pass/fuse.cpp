@@ -100,6 +100,13 @@ namespace {
 /// Kernels beyond this take long to compile and gain nothing.
 constexpr std::size_t kMostItems = 256;
 
+/// Operations that one block of a GPU does in the time of two or three launches.
+constexpr double kBlockWork = 1 << 20;
+/// Operations that are cheaper to do twice than to send an element to memory and back.
+constexpr double kMostRepeated = 64;
+/// Elements that a thread keeps of all rows together, each of them at most kRowKept.
+constexpr std::int64_t kKeptInAll = 48;
+
 /// How the path from a root to a stored value treats the index.
 struct Reach {
   bool same = true;  ///< the same flat index all along
@@ -473,6 +480,13 @@ class Fuser {
            group.cluster.kind == Cluster::Kind::Columns;
   }
 
+  /// With few rows, what is not a reduction is better off with all threads, or with a kernel for all multiprocessors.
+  [[nodiscard]] bool too_few_rows(const Cluster& cluster) const {
+    if (target_.is_gpu())
+      return cluster.rows < target_.multiprocessors && cluster.cost > static_cast<double>(cluster.rows) * kBlockWork;
+    return cluster.rows < 4 * target_.threads && cluster.cost > 65536;
+  }
+
   /// What one loop nest for both would be, if there is one.
   [[nodiscard]] std::optional<Cluster> joined(const Group& a, const Group& b) const {
     using Kind = Cluster::Kind;
@@ -487,10 +501,7 @@ class Fuser {
     all.insert(all.end(), b.items.begin(), b.items.end());
     std::set<Value> members;
     for (const std::size_t i : all) members.insert(items_[i].value);
-    // With few rows, what is not a reduction is better off with all threads.
-    if (cluster.kind == Kind::Rows && cluster.rows < 4 * target_.threads && cluster.cost > 65536 &&
-        a.cluster.kind != b.cluster.kind)
-      return std::nullopt;
+    if (cluster.kind == Kind::Rows && a.cluster.kind != b.cluster.kind && too_few_rows(cluster)) return std::nullopt;
     for (const std::size_t i : all) {
       const ItemInfo& item = items_[i];
       const Shape& shape = graph_.shape(item.value);
@@ -659,10 +670,23 @@ class Fuser {
     for (std::size_t n = 0; n < group.items.size(); ++n)
       for (const auto& [owner, path] : reads_of(items_[group.items[n]], rows)) {
         const auto found = position.find(owner);
-        if (found != position.end() &&
-            (!path.same || group.cluster.items[found->second].level != group.cluster.items[n].level))
-          needed_later[found->second] = true;
+        if (found == position.end()) continue;
+        Item& before = group.cluster.items[found->second];
+        if (!path.same || before.level != group.cluster.items[n].level) needed_later[found->second] = true;
+        if (!path.same) before.elsewhere = true;
       }
+    std::int64_t kept = 0, shared = 0;  // by each thread, by a block
+    const auto fits = [&](const Item& item, std::int64_t width) {
+      if (!target_.is_gpu()) return width <= 8192;
+      if (!item.elsewhere && width <= kRowKept * kBlockThreads && kept + kRowKept <= kKeptInAll) {
+        kept += kRowKept;
+        return true;
+      }
+      const std::int64_t bytes = width * static_cast<std::int64_t>(size_of(compute_type(graph_.dtype(item.value))));
+      if (!item.elsewhere || shared + bytes > kRowBytes) return false;
+      shared += bytes;
+      return true;
+    };
     for (std::size_t n = 0; n < group.items.size(); ++n) {
       const ItemInfo& info = items_[group.items[n]];
       Item& item = group.cluster.items[n];
@@ -672,7 +696,9 @@ class Fuser {
       else if (info.form || width == 1)
         item.hold = Item::Hold::Scalar;
       else if (needed_later[n] && tree_cost(info.value) >= 4)
-        item.hold = width <= 8192 ? Item::Hold::Scratch : Item::Hold::Stored;
+        item.hold = fits(item, width)                                            ? Item::Hold::Scratch
+                    : target_.is_gpu() && tree_cost(info.value) <= kMostRepeated ? Item::Hold::Inline
+                                                                                 : Item::Hold::Stored;
       else
         item.hold = Item::Hold::Inline;
     }

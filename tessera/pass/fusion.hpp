@@ -12,6 +12,14 @@
 
 namespace tessera::pass {
 
+// Rows on a GPU: threads of a block at most, elements of a row that each may keep, bytes of shared memory for rows.
+constexpr std::int64_t kBlockThreads = 1024;
+constexpr std::int64_t kRowKept = 16;
+constexpr std::int64_t kRowBytes = 40960;
+
+/// The type that a value of `dtype` has inside kernels: the halves compute as F32.
+inline DType compute_type(DType dtype) { return dtype == DType::F16 || dtype == DType::BF16 ? DType::F32 : dtype; }
+
 /// A reduction of one contiguous group of dimensions with a monoid: [outer, reduced, inner] -> [outer, inner].
 struct ReduceForm {
   std::int64_t outer = 1, reduced = 1, inner = 1;
@@ -32,7 +40,8 @@ struct Item {
     Scratch,  ///< a local of a row's length
     Stored,   ///< a buffer
   } hold = Hold::Stored;
-  int level = 0;  ///< items of one level and extent share a loop
+  int level = 0;           ///< items of one level and extent share a loop
+  bool elsewhere = false;  ///< Scratch: read at other columns of the row, too
 };
 
 struct Cluster {
@@ -72,11 +81,15 @@ bool updates_in_place(const ir::Node& node);
 
 Fusion fuse(const ir::Graph& graph, const Target& target);
 
-/// Not worth several threads; neighbours like that share a kernel.
-bool is_small(const Cluster& cluster);
-/// The step of one cluster, or of several small ones, one after the other. `buffer_of[value]` is the buffer of a stored
-/// value.
-Step schedule(const Fusion& fusion, std::span<const Cluster> clusters, const Target& target,
+/// Clusters of one step: one, or several that share a kernel.
+struct Group {
+  std::vector<Cluster> clusters;
+  bool side_by_side = false;  ///< they do not depend on each other; otherwise one after the other
+};
+/// The groups, in the order in which they run.
+std::vector<Group> group(const Fusion& fusion, const Target& target);
+/// The step of a group. `buffer_of[value]` is the buffer of a stored value.
+Step schedule(const Fusion& fusion, const Group& group, const Target& target,
               const std::vector<std::int32_t>& buffer_of);
 
 // The passes before fusion: Graph -> Graph.
@@ -84,7 +97,7 @@ Step schedule(const Fusion& fusion, std::span<const Cluster> clusters, const Tar
 /// constants folded, identities and chains of movements removed, products in canonical form. Idempotent.
 ir::Graph simplify(const ir::Graph& graph);
 /// Reductions with one contiguous group of dimensions; large ones in two stages, so that threads can share them.
-ir::Graph split_reductions(const ir::Graph& graph, int threads);
+ir::Graph split_reductions(const ir::Graph& graph, const Target& target);
 /// Marks scatters, and those dynamic_update_slices whose operand nobody else needs, as updates in place. What they may
 /// not overwrite is copied first.
 ir::Graph separate_updates(const ir::Graph& graph);

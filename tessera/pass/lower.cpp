@@ -30,16 +30,6 @@ void separate_results(ir::Graph& graph) {
   }
 }
 
-/// Items of small clusters in one kernel.
-constexpr std::size_t kMostTogether = 32;
-
-bool is_empty(const Cluster& cluster, const ir::Graph& graph) {
-  const auto none = [&](Value v) { return element_count(graph.shape(v)) == 0; };
-  if (cluster.kind == Cluster::Kind::Update)
-    return none(cluster.node->operands[cluster.node->op == Op::Scatter ? cluster.node->results.size() + 1 : 1]);
-  return std::all_of(cluster.items.begin(), cluster.items.end(), [&](const Item& item) { return none(item.value); });
-}
-
 }  // namespace
 
 Program lower(const ir::Graph& traced, const Target& target, const CompileOptions& options) {
@@ -48,7 +38,7 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
   ir::Graph graph = simplify(traced);
   if (target.prepare != nullptr) graph = simplify(target.prepare(graph));
   if (options.precision == Precision::BFloat16) graph = simplify(lower_precision(graph, target));
-  graph = split_reductions(graph, target.threads);
+  graph = split_reductions(graph, target);
   graph = separate_updates(graph);
   separate_results(graph);
   if (dump.active()) dump.write("simplified", ir::to_string(graph, true));
@@ -107,16 +97,8 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
     else
       add_buffer(v, Buffer::Kind::Temporary, 0);
   }
-  std::vector<Cluster> clusters;
-  for (const Cluster& cluster : fusion.clusters)
-    if (cluster.kind == Cluster::Kind::Host || !is_empty(cluster, graph)) clusters.push_back(cluster);
-  for (std::size_t first = 0, end = 0; first < clusters.size(); first = end) {
-    std::size_t items = clusters[first].items.size();
-    for (end = first + 1; end < clusters.size() && is_small(clusters[first]) && is_small(clusters[end]); ++end) {
-      items += clusters[end].items.size();
-      if (items > kMostTogether) break;
-    }
-    Step step = schedule(fusion, std::span(clusters).subspan(first, end - first), target, buffer_of);
+  for (const Group& clusters : group(fusion, target)) {
+    Step step = schedule(fusion, clusters, target, buffer_of);
     for (const std::int32_t b : std::set<std::int32_t>(step.buffers.begin(), step.buffers.end()))
       step.bytes += static_cast<double>(byte_size(program.buffers[static_cast<std::size_t>(b)].type));
     program.steps.push_back(std::move(step));

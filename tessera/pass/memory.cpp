@@ -16,28 +16,21 @@ struct Access {
   bool reads = false, writes = false;
 };
 
-/// Where a statement stands.
-struct Place {
-  std::int64_t extent = 1;  ///< product of the extents of the loops around it
-  int run = 0;              ///< the same for neighbours without a loop between them
-};
-
-/// Assignments in order.
-void visit_statements(const kernel::Kernel& k, const std::vector<kernel::Statement>& block, std::int64_t extent,
-                      int& run, const std::function<void(const kernel::Statement&, Place)>& visit) {
+/// Assignments and conditions in order. `run` is the same for neighbours without a loop or a condition between them.
+using Visit = std::function<void(const kernel::Statement&, int run)>;
+void visit_statements(const std::vector<kernel::Statement>& block, int& run, const Visit& visit) {
   for (const kernel::Statement& s : block) {
-    if (s.kind == kernel::Statement::Kind::Loop) {
-      ++run;
-      visit_statements(k, s.body, extent * k.variables[static_cast<std::size_t>(s.index)].extent, run, visit);
-      ++run;
-    } else {
-      visit(s, {extent, run});
-    }
+    const bool loop = s.kind == kernel::Statement::Kind::Loop;
+    if (!loop) visit(s, run);
+    if (!loop && s.kind != kernel::Statement::Kind::If) continue;
+    ++run;
+    visit_statements(s.body, run, visit);
+    ++run;
   }
 }
-void visit_statements(const kernel::Kernel& k, const std::function<void(const kernel::Statement&, Place)>& visit) {
+void visit_statements(const kernel::Kernel& k, const Visit& visit) {
   int run = 0;
-  visit_statements(k, k.body, 1, run, visit);
+  visit_statements(k.body, run, visit);
 }
 
 void visit_loads(const kernel::Kernel& k, kernel::Expr e, std::set<kernel::Expr>& seen,
@@ -66,7 +59,7 @@ std::vector<Access> accesses(const Step& step) {
     return list;
   }
   for (std::size_t i = 0; i < list.size(); ++i) list[i].writes = step.kernel.arguments[i].written;
-  visit_statements(step.kernel, [&](const kernel::Statement& s, Place) {
+  visit_statements(step.kernel, [&](const kernel::Statement& s, int) {
     visit_loads(step.kernel, s,
                 [&](const kernel::Node& load) { list[static_cast<std::size_t>(load.index)].reads = true; });
   });
@@ -76,28 +69,31 @@ std::vector<Access> accesses(const Step& step) {
 /// True when the kernel may be given one memory for both: `written` is stored once for each element, and `read` is
 /// loaded only at the element being stored, not later. (A load of what the kernel does not write is evaluated once in
 /// an iteration, where it is first needed: statements that follow it directly may use it again.)
-bool may_share(const kernel::Kernel& k, std::int32_t read, std::int32_t written) {
-  const kernel::Argument& from = k.arguments[static_cast<std::size_t>(read)];
-  const kernel::Argument& to = k.arguments[static_cast<std::size_t>(written)];
-  if (size_of(from.dtype) != size_of(to.dtype) || from.written) return false;
+bool may_share(const Step& step, std::size_t read, std::size_t written) {
+  const kernel::Kernel& k = step.kernel;
+  const kernel::Argument &from = k.arguments[read], &to = k.arguments[written];
+  if (size_of(from.dtype) != size_of(to.dtype) || from.written || !step.once[written]) return false;
   kernel::Expr at = kernel::kNone;
-  int run = 0;
+  int stored_in = 0;
   bool good = true;
-  visit_statements(k, [&](const kernel::Statement& s, Place place) {
-    if (s.kind != kernel::Statement::Kind::Store || s.index != written) return;
-    if (at != kernel::kNone || place.extent != to.count) good = false;
+  const auto stores = [&](const kernel::Statement& s) {
+    return s.kind == kernel::Statement::Kind::Store && static_cast<std::size_t>(s.index) == written;
+  };
+  visit_statements(k, [&](const kernel::Statement& s, int run) {
+    if (!stores(s)) return;
+    if (at != kernel::kNone) good = false;
     at = s.at;
-    run = place.run;
+    stored_in = run;
   });
   bool stored = false;
   std::set<const kernel::Node*> loaded;
-  visit_statements(k, [&](const kernel::Statement& s, Place place) {
+  visit_statements(k, [&](const kernel::Statement& s, int run) {
     visit_loads(k, s, [&](const kernel::Node& load) {
-      if (load.index != read) return;
-      if (load.a != at || place.run != run || (stored && !loaded.contains(&load))) good = false;
+      if (static_cast<std::size_t>(load.index) != read) return;
+      if (load.a != at || run != stored_in || (stored && !loaded.contains(&load))) good = false;
       loaded.insert(&load);
     });
-    if (s.kind == kernel::Statement::Kind::Store && s.index == written) stored = true;
+    if (stores(s)) stored = true;
   });
   return good && at != kernel::kNone;
 }
@@ -124,10 +120,9 @@ std::vector<Lifetime> lifetimes(const Program& program) {
 bool may_share(const Step& step, std::int32_t from, std::int32_t to) {
   if (step.kind != Step::Kind::Kernel) return false;
   const auto argument = [&](std::int32_t buffer) {
-    return static_cast<std::int32_t>(std::find(step.buffers.begin(), step.buffers.end(), buffer) -
-                                     step.buffers.begin());
+    return static_cast<std::size_t>(std::find(step.buffers.begin(), step.buffers.end(), buffer) - step.buffers.begin());
   };
-  return may_share(step.kernel, argument(from), argument(to));
+  return may_share(step, argument(from), argument(to));
 }
 
 std::size_t bytes_of(const Buffer& buffer) { return byte_size(buffer.type); }

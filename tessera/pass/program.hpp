@@ -54,6 +54,9 @@ struct Target {
   /// Asked for each elementwise operation behind a library kernel, which stands last in the call's epilogue: true when
   /// the library does it too. Without it, the backend takes all that an epilogue can be.
   std::function<bool(const LibraryCall& call)> fuses = nullptr;
+  /// Of a GPU, whose kernels are made of blocks and threads. 0: a CPU.
+  int multiprocessors = 0;
+  [[nodiscard]] bool is_gpu() const { return multiprocessors > 0; }
 };
 
 struct Step {
@@ -62,6 +65,7 @@ struct Step {
   LibraryCall library;  ///< Host: a custom_call that runs on the host; its node only
   /// Buffers: Kernel: one for each kernel argument; Library and Host: operands, then results.
   std::vector<std::int32_t> buffers;
+  std::vector<bool> once;  ///< Kernel: by argument: no element is stored twice
   double operations = 0;
   double bytes = 0;
   Location location;

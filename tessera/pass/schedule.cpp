@@ -1,11 +1,8 @@
-// Scheduling: the loops of each cluster. In: a fused graph. Out: one step for each cluster.
-//   Map      parallel over blocks or outer dimensions, vector over the innermost run that all accesses share
-//   Rows     parallel over rows; in each, one vector loop for each level of reductions, lanes folded by a fixed tree
-//   Columns  parallel over outer chunks; serial over what is reduced; vector over what is kept, one accumulator each
-#include <algorithm>
-#include <cmath>
+// Scheduling: fused clusters become steps. In: a fused graph. Out: one step for one cluster, or for several small ones.
+// The loops are schedule_cpu.cpp's or schedule_gpu.cpp's; here stands what they share, and the steps of libraries.
+#include "tessera/pass/schedule.hpp"
 
-#include "tessera/pass/emit.hpp"
+#include <algorithm>
 
 namespace tessera::pass {
 
@@ -16,14 +13,6 @@ using ir::Value;
 using kernel::Expr;
 using kernel::kLanes;
 using kernel::kNone;
-using kernel::LoopKind;
-
-namespace {
-
-/// Less work than this is not worth waking threads for.
-constexpr double kParallelWork = 32768;
-/// Elements of a local that accumulates columns.
-constexpr std::int64_t kColumnBlock = 4096;
 
 kernel::Op monoid_op(Op op) {
   switch (op) {
@@ -37,408 +26,132 @@ kernel::Op monoid_op(Op op) {
   }
 }
 
-/// Which boundaries between dimensions of a root a flat loop may not cross: those where an access changes its stride.
-class Boundaries {
- public:
-  Boundaries(const Fusion& fusion, const Shape& root)
-      : fusion_(fusion), graph_(*fusion.graph), root_(root), keep_(root.size() + 1, false) {}
+Expr identity(Emitter& e, Op monoid, DType dtype) {
+  // -0 is what leaves every float as it is.
+  if (monoid == Op::Add && is_float(dtype)) return e.b.constant(dtype, -0.0);
+  return e.literal(ir::identity(monoid, dtype), 0);
+}
 
-  void visit_operands(const Node& node) {
-    Map identity(root_.size());
-    for (std::size_t d = 0; d < root_.size(); ++d) identity[d] = static_cast<int>(d);
-    step(node, identity);
-  }
-  /// Dimensions from here on are one run.
-  [[nodiscard]] std::size_t run_start() const {
-    for (std::size_t d = root_.size(); d-- > 1;)
-      if (keep_[d]) return d;
-    return 0;
-  }
-  /// False when some access moves elements: windows, slices, transposes.
-  [[nodiscard]] bool regular() const { return regular_; }
-
- private:
-  /// For each dimension of a value: the root's dimension that indexes it; -1: none (extent 1 there).
-  using Map = std::vector<int>;
-
-  void keep_all() {
-    regular_ = false;
-    std::fill(keep_.begin(), keep_.end(), true);
-  }
-  void leaf(const Map& map) {
-    for (std::size_t d = 1; d < root_.size(); ++d) {
-      const auto at = [&](std::size_t dim) { return std::find(map.begin(), map.end(), static_cast<int>(dim)); };
-      if (root_[d] == 1 || root_[d - 1] == 1) continue;
-      const bool outer = at(d - 1) != map.end(), inner = at(d) != map.end();
-      if (outer != inner || (outer && inner && at(d) < at(d - 1))) keep_[d] = true;
-    }
-  }
-  void visit(Value v, const Map& map) {
-    const Node* node = graph_.producer(v);
-    if (fusion_.has_buffer(v)) return leaf(map);
-    if (!seen_.insert({v, map}).second || node == nullptr) return;
-    step(*node, map);
-  }
-  void step(const Node& node, const Map& map) {
-    if (node.op == Op::Constant) return;
-    if (ir::is_elementwise(ir::family(node.op)) || node.op == Op::OptimizationBarrier) {
-      for (const Value v : node.operands)
-        if (!graph_.shape(v).empty()) visit(v, map);
-    } else if (node.op == Op::BroadcastInDim) {
-      const Shape& from = graph_.shape(node.operands[0]);
-      const ir::Integers& dimensions = node.attributes.integers("broadcast_dimensions");
-      Map inner(from.size());
-      for (std::size_t d = 0; d < from.size(); ++d)
-        inner[d] = from[d] == 1 ? -1 : map[static_cast<std::size_t>(dimensions[d])];
-      if (from.empty()) return;
-      // Dimensions of the root that the operand lacks are constant there, like those of any leaf.
-      visit(node.operands[0], inner);
-    } else if (node.op == Op::Reshape) {
-      const Shape& from = graph_.shape(node.operands[0]);
-      std::vector<int> nontrivial_to, nontrivial_from;
-      Shape to_extents, from_extents;
-      const Shape& to = graph_.shape(node.results[0]);
-      for (std::size_t d = 0; d < to.size(); ++d)
-        if (to[d] != 1) {
-          nontrivial_to.push_back(map[d]);
-          to_extents.push_back(to[d]);
-        }
-      for (const std::int64_t extent : from)
-        if (extent != 1) from_extents.push_back(extent);
-      if (to_extents != from_extents) {
-        // A whole root in order stays one run, if only buffers stand behind it.
-        if (fusion_.has_buffer(node.operands[0]))
-          leaf(map);
-        else
-          keep_all();
-        return;
-      }
-      Map inner(from.size(), -1);
-      std::size_t next = 0;
-      for (std::size_t d = 0; d < from.size(); ++d)
-        if (from[d] != 1) inner[d] = nontrivial_to[next++];
-      visit(node.operands[0], inner);
-    } else if (node.op == Op::Iota) {
-      leaf({map[static_cast<std::size_t>(node.attributes.integer("iota_dimension"))]});
-    } else {
-      keep_all();
-    }
-  }
-
-  const Fusion& fusion_;
-  const ir::Graph& graph_;
-  const Shape& root_;
-  std::vector<bool> keep_;
-  bool regular_ = true;
-  std::set<std::pair<Value, Map>> seen_;
-};
-
-/// The largest divisor of n that is at most `limit`.
 std::int64_t divisor(std::int64_t n, std::int64_t limit) {
   for (std::int64_t d = std::min(n, limit); d > 1; --d)
     if (n % d == 0) return d;
   return 1;
 }
 
-class Scheduler {
- public:
-  Scheduler(Emitter& emitter, const Cluster& cluster, const Target& target)
-      : fusion_(emitter.fusion_), graph_(emitter.graph_), cluster_(cluster), target_(target), e(emitter) {}
+std::size_t Boundaries::run_start() const {
+  for (std::size_t d = root_.size(); d-- > 1;)
+    if (keep_[d]) return d;
+  return 0;
+}
 
-  void run() {
-    for (const Item& item : cluster_.items)
-      if (item.hold == Item::Hold::Stored) e.withhold(item.value);
-    switch (cluster_.kind) {
-      case Cluster::Kind::Map: map(); break;
-      case Cluster::Kind::Rows: rows(); break;
-      case Cluster::Kind::Columns: columns(); break;
-      case Cluster::Kind::Update: cluster_.node->op == Op::Scatter ? scatter() : update_slice(); break;
-      default: break;
-    }
-    e.finish_cluster();
-  }
+Boundaries::Map Boundaries::whole() const {
+  Map identity(root_.size());
+  for (std::size_t d = 0; d < root_.size(); ++d) identity[d] = static_cast<int>(d);
+  return identity;
+}
 
- private:
-  [[nodiscard]] bool parallel() const { return target_.threads > 1 && cluster_.cost >= kParallelWork; }
+void Boundaries::keep_all() {
+  regular_ = false;
+  std::fill(keep_.begin(), keep_.end(), true);
+}
 
-  /// Opens the outermost loop; none when there is one iteration.
-  Expr open_outer(std::int64_t extent) {
-    outer_open_ = extent > 1;
-    if (!outer_open_) return e.b.index(0);
-    return e.b.open(parallel() ? LoopKind::Parallel : LoopKind::Serial, "p", extent);
+void Boundaries::leaf(const Map& map) {
+  for (std::size_t d = 1; d < root_.size(); ++d) {
+    const auto at = [&](std::size_t dim) { return std::find(map.begin(), map.end(), static_cast<int>(dim)); };
+    if (root_[d] == 1 || root_[d - 1] == 1) continue;
+    const bool outer = at(d - 1) != map.end(), inner = at(d) != map.end();
+    if (outer != inner || (outer && inner && at(d) < at(d - 1))) keep_[d] = true;
   }
-  void close_outer() {
-    if (outer_open_) e.b.close();
-  }
-  Expr open_vector(std::int64_t extent, const char* name = "j") {
-    vector_open_ = extent > 1;
-    return vector_open_ ? e.b.open(LoopKind::Vector, name, extent) : e.b.index(0);
-  }
-  void close_vector() {
-    if (vector_open_) e.b.close();
-  }
+}
 
-  void map() {
-    const Shape& shape = graph_.shape(cluster_.items[0].value);
-    const std::int64_t total = element_count(shape);
-    std::size_t start = 0;
-    bool regular = true;
-    for (const Item& item : cluster_.items) {
-      Boundaries boundaries(fusion_, shape);
-      boundaries.visit_operands(*graph_.producer(item.value));
-      start = std::max(start, boundaries.run_start());
-      regular = regular && boundaries.regular();
-    }
-    std::int64_t run = 1;
-    for (std::size_t d = start; d < shape.size(); ++d) run *= shape[d];
-    // A run shorter than the lanes is not worth a vector loop of its own, unless a longer one would gather.
-    while (run < (regular ? kLanes : kLanes / 4) && start > 0) run *= shape[--start];
-    const std::int64_t outer = total / run;
-    std::int64_t splits = 1;
-    if (parallel() && outer < 4 * target_.threads && run >= 4096) splits = divisor(run / kLanes, 16 * target_.threads);
-    if (splits > 1 && run % splits != 0) splits = divisor(run, 16 * target_.threads);
-    const std::int64_t block = run / splits;
-    const Expr p = open_outer(outer * splits);
-    const Expr j = open_vector(block);
-    const Expr row = splits == 1 ? p : e.b.binary(kernel::Op::Divide, p, e.b.index(splits));
-    const Expr column =
-        splits == 1 ? j
-                    : e.b.add(e.b.mul(e.b.binary(kernel::Op::Remainder, p, e.b.index(splits)), e.b.index(block)), j);
-    const Index at = e.split_index(row, column, shape, start);
-    // What depends on other items first: the memory that an item takes over has then been read by all.
-    for (std::size_t n = cluster_.items.size(); n-- > 0;)
-      if (cluster_.items[n].hold == Item::Hold::Stored)
-        e.store(cluster_.items[n].value, at, e.element(cluster_.items[n].value, at));
-    close_vector();
-    close_outer();
-  }
+void Boundaries::visit(Value v, const Map& map) {
+  const Node* node = graph_.producer(v);
+  if (fusion_.has_buffer(v)) return leaf(map);
+  if (!seen_.insert({v, map}).second || node == nullptr) return;
+  step(*node, map);
+}
 
-  Expr identity(Op monoid, DType dtype) {
-    // -0 is what leaves every float as it is.
-    if (monoid == Op::Add && is_float(dtype)) return e.b.constant(dtype, -0.0);
-    return e.literal(ir::identity(monoid, dtype), 0);
-  }
-
-  struct Reduction {
-    Value value;
-    ReduceForm form;
-    const Node* node;
-    std::int32_t accumulator;
-    DType dtype;
-  };
-
-  void rows() {
-    const std::int64_t rows = cluster_.rows;
-    const Expr p = open_outer(rows);
-    int last = 0;
-    for (const Item& item : cluster_.items) last = std::max(last, item.level);
-    for (int level = 0; level <= last; ++level) {
-      std::vector<std::int64_t> widths;
-      for (const Item& item : cluster_.items)
-        if (item.level == level && item.hold != Item::Hold::Inline &&
-            std::find(widths.begin(), widths.end(), width(item)) == widths.end())
-          widths.push_back(width(item));
-      // Scalars come first: they are cheap, and rows of the level may not depend on them, nor they on rows.
-      std::sort(widths.begin(), widths.end());
-      for (const std::int64_t extent : widths) row_pass(p, level, extent);
-    }
-    close_outer();
-  }
-
-  [[nodiscard]] std::int64_t width(const Item& item) const {
-    const auto form = reduce_form(graph_, *graph_.producer(item.value));
-    return form ? form->reduced : element_count(graph_.shape(item.value)) / cluster_.rows;
-  }
-
-  void row_pass(Expr p, int level, std::int64_t extent) {
-    std::vector<Reduction> reductions;
-    std::vector<const Item*> maps;
-    for (const Item& item : cluster_.items) {
-      if (item.level != level || item.hold == Item::Hold::Inline || width(item) != extent) continue;
-      const Node& node = *graph_.producer(item.value);
-      const auto form = reduce_form(graph_, node);
-      if (!form) {
-        maps.push_back(&item);
-        continue;
+void Boundaries::step(const Node& node, const Map& map) {
+  if (node.op == Op::Constant) return;
+  if (ir::is_elementwise(ir::family(node.op)) || node.op == Op::OptimizationBarrier) {
+    for (const Value v : node.operands)
+      if (!graph_.shape(v).empty()) visit(v, map);
+  } else if (node.op == Op::BroadcastInDim) {
+    const Shape& from = graph_.shape(node.operands[0]);
+    const ir::Integers& dimensions = node.attributes.integers("broadcast_dimensions");
+    Map inner(from.size());
+    for (std::size_t d = 0; d < from.size(); ++d)
+      inner[d] = from[d] == 1 ? -1 : map[static_cast<std::size_t>(dimensions[d])];
+    if (from.empty()) return;
+    // Dimensions of the root that the operand lacks are constant there, like those of any leaf.
+    visit(node.operands[0], inner);
+  } else if (node.op == Op::Reshape) {
+    const Shape& from = graph_.shape(node.operands[0]);
+    std::vector<int> nontrivial_to, nontrivial_from;
+    Shape to_extents, from_extents;
+    const Shape& to = graph_.shape(node.results[0]);
+    for (std::size_t d = 0; d < to.size(); ++d)
+      if (to[d] != 1) {
+        nontrivial_to.push_back(map[d]);
+        to_extents.push_back(to[d]);
       }
-      const DType dtype = compute_type(graph_.dtype(item.value));
-      const std::int64_t lanes = std::min(kLanes, extent);
-      const std::int32_t accumulator = e.b.local("acc" + std::to_string(item.value), dtype, lanes);
-      for (std::int64_t lane = 0; lane < lanes; ++lane)
-        e.b.write(accumulator, e.b.index(lane), identity(form->monoid, dtype));
-      reductions.push_back({item.value, *form, &node, accumulator, dtype});
+    for (const std::int64_t extent : from)
+      if (extent != 1) from_extents.push_back(extent);
+    if (to_extents != from_extents) {
+      // A whole root in order stays one run, if only buffers stand behind it.
+      if (fusion_.has_buffer(node.operands[0]))
+        leaf(map);
+      else
+        keep_all();
+      return;
     }
-    std::vector<std::int32_t> locals(maps.size(), -1);
-    for (std::size_t n = 0; n < maps.size(); ++n) {
-      const bool scalar = extent == 1 && maps[n]->hold != Item::Hold::Inline;
-      if (scalar || maps[n]->hold == Item::Hold::Scratch)
-        locals[n] =
-            e.b.local("row" + std::to_string(maps[n]->value), compute_type(graph_.dtype(maps[n]->value)), extent);
-    }
-    const Expr j = open_vector(extent);
-    for (const Reduction& r : reductions) {
-      const Shape& shape = graph_.shape(r.node->operands[0]);
-      const Expr element = e.element(r.node->operands[0], e.split_index(p, j, shape, *prefix_of(shape, r.form.outer)));
-      const Expr lane = vector_open_ ? e.b.lane() : e.b.index(0);
-      e.b.write(r.accumulator, lane, e.b.binary(monoid_op(r.form.monoid), e.b.read(r.accumulator, lane), element));
-    }
-    // In a pass of scalars later ones read the locals of earlier ones; in a row, what depends on others is stored
-    // first.
-    for (std::size_t step = 0; step < maps.size(); ++step) {
-      const std::size_t n = extent == 1 ? step : maps.size() - 1 - step;
-      const Item& item = *maps[n];
-      const Shape& shape = graph_.shape(item.value);
-      const Index at = e.split_index(p, j, shape, *prefix_of(shape, cluster_.rows));
-      const Expr element = e.element(item.value, at);
-      if (locals[n] >= 0) e.b.write(locals[n], j, element);
-      if (item.hold == Item::Hold::Stored) e.store(item.value, at, locals[n] >= 0 ? e.b.read(locals[n], j) : element);
-      if (extent == 1 && locals[n] >= 0) e.hold_scalar(item.value, locals[n]);
-    }
-    close_vector();
-    for (const Reduction& r : reductions) {
-      // A halving tree in a fixed order.
-      const std::int64_t lanes = std::min(kLanes, extent);
-      const auto combine = [&](Expr a, Expr b) { return e.b.binary(monoid_op(r.form.monoid), a, b); };
-      std::vector<std::int64_t> live(static_cast<std::size_t>(lanes));
-      for (std::int64_t half = kLanes / 2; half >= 1; half /= 2)
-        for (std::int64_t lane = 0; lane < half && lane + half < lanes; ++lane)
-          e.b.write(r.accumulator, e.b.index(lane),
-                    combine(e.b.read(r.accumulator, e.b.index(lane)), e.b.read(r.accumulator, e.b.index(lane + half))));
-      const std::int32_t result = e.b.local("row" + std::to_string(r.value), r.dtype, 1);
-      const Expr initial = e.element(r.node->operands[1], {});
-      e.b.write(result, e.rounded(combine(initial, e.b.read(r.accumulator, e.b.index(0))), graph_.dtype(r.value)));
-      const Shape& shape = graph_.shape(r.value);
-      if (e.fusion_.has_buffer(r.value)) e.store(r.value, e.delinear(p, shape), e.b.read(result));
-      e.hold_scalar(r.value, result);
-    }
-    for (std::size_t n = 0; n < maps.size(); ++n) {
-      if (locals[n] >= 0 && extent > 1)
-        e.hold_row(maps[n]->value, locals[n], *prefix_of(graph_.shape(maps[n]->value), cluster_.rows));
-      if (locals[n] < 0 && maps[n]->hold == Item::Hold::Stored) e.release(maps[n]->value);
-    }
+    Map inner(from.size(), -1);
+    std::size_t next = 0;
+    for (std::size_t d = 0; d < from.size(); ++d)
+      if (from[d] != 1) inner[d] = nontrivial_to[next++];
+    visit(node.operands[0], inner);
+  } else if (node.op == Op::Iota) {
+    leaf({map[static_cast<std::size_t>(node.attributes.integer("iota_dimension"))]});
+  } else {
+    keep_all();
   }
+}
 
-  void columns() {
-    const ReduceForm& c = cluster_.columns;
-    std::int64_t block = c.inner, blocks = 1;
-    if (c.inner > kColumnBlock || (parallel() && c.outer < 2 * target_.threads && c.inner >= 64 * target_.threads)) {
-      // Columns are shared out when there are not enough chunks of rows.
-      block = divisor(c.inner, std::min(kColumnBlock, std::max<std::int64_t>(kLanes, c.inner / (2 * target_.threads))));
-      blocks = c.inner / block;
-    }
-    const Expr p = open_outer(c.outer * blocks);
-    const Expr outer = blocks == 1 ? p : e.b.binary(kernel::Op::Divide, p, e.b.index(blocks));
-    const Expr first =
-        blocks == 1 ? e.b.index(0) : e.b.mul(e.b.binary(kernel::Op::Remainder, p, e.b.index(blocks)), e.b.index(block));
-    std::vector<Reduction> reductions;
-    for (const Item& item : cluster_.items) {
-      const Node& node = *graph_.producer(item.value);
-      const auto form = reduce_form(graph_, node);
-      if (!form) continue;
-      const DType dtype = compute_type(graph_.dtype(item.value));
-      reductions.push_back(
-          {item.value, *form, &node, e.b.local("acc" + std::to_string(item.value), dtype, block), dtype});
-    }
-    Expr j = open_vector(block);
-    for (const Reduction& r : reductions) e.b.write(r.accumulator, j, identity(r.form.monoid, r.dtype));
-    close_vector();
-    const Expr k = e.b.open(LoopKind::Serial, "k", c.reduced);
-    const Expr row = e.b.add(e.b.mul(outer, e.b.index(c.reduced)), k);
-    j = open_vector(block);
-    const Expr column = e.b.add(first, j);
-    for (const Reduction& r : reductions) {
-      const Shape& shape = graph_.shape(r.node->operands[0]);
-      const Expr element =
-          e.element(r.node->operands[0], e.split_index(row, column, shape, *prefix_of(shape, c.outer * c.reduced)));
-      e.b.write(r.accumulator, j, e.b.binary(monoid_op(r.form.monoid), e.b.read(r.accumulator, j), element));
-    }
-    for (std::size_t n = cluster_.items.size(); n-- > 0;) {
-      const Item& item = cluster_.items[n];
-      if (item.hold != Item::Hold::Stored || reduce_form(graph_, *graph_.producer(item.value))) continue;
-      const Shape& shape = graph_.shape(item.value);
-      const Index at = e.split_index(row, column, shape, *prefix_of(shape, c.outer * c.reduced));
-      e.store(item.value, at, e.element(item.value, at));
-    }
-    close_vector();
-    e.b.close();
-    j = open_vector(block);
-    for (const Reduction& r : reductions) {
-      const Shape& shape = graph_.shape(r.value);
-      const Expr initial = e.element(r.node->operands[1], {});
-      const Expr total = e.b.binary(monoid_op(r.form.monoid), initial, e.b.read(r.accumulator, j));
-      e.store(r.value, e.split_index(outer, e.b.add(first, j), shape, *prefix_of(shape, c.outer)),
-              e.rounded(total, graph_.dtype(r.value)));
-    }
-    close_vector();
-    close_outer();
+Index slice_start(Emitter& e, const Node& node) {
+  const Shape& shape = e.graph_.shape(node.operands[0]);
+  const Shape& part = e.graph_.shape(node.operands[1]);
+  Index start;
+  for (std::size_t d = 0; d < shape.size(); ++d) {
+    const Expr wanted = e.b.convert(DType::I64, e.element(node.operands[2 + d], {}));
+    const Expr low = e.b.binary(kernel::Op::Maximum, wanted, e.b.index(0));
+    start.push_back(e.b.binary(kernel::Op::Minimum, low, e.b.index(shape[d] - part[d])));
   }
+  return start;
+}
 
-  /// Of a dynamic_update_slice only what changes is stored: the rest is there already.
-  void update_slice() {
-    const Node& node = *cluster_.node;
-    const Shape& shape = graph_.shape(node.operands[0]);
-    const Shape& part = graph_.shape(node.operands[1]);
-    const std::int64_t inner = part.empty() ? 1 : part.back();
-    const Expr p = open_outer(element_count(part) / inner);
-    Index start;
-    for (std::size_t d = 0; d < shape.size(); ++d) {
-      const Expr wanted = e.b.convert(DType::I64, e.element(node.operands[2 + d], {}));
-      const Expr low = e.b.binary(kernel::Op::Maximum, wanted, e.b.index(0));
-      start.push_back(e.b.binary(kernel::Op::Minimum, low, e.b.index(shape[d] - part[d])));
-    }
-    const Expr j = open_vector(inner);
-    const Index at = part.empty() ? Index{} : e.split_index(p, j, part, part.size() - 1);
-    Index moved;
-    for (std::size_t d = 0; d < shape.size(); ++d) moved.push_back(e.b.add(start[d], at[d]));
-    e.store(node.results[0], moved, e.element(node.operands[1], at));
-    close_vector();
-    close_outer();
+void scatter_update(Emitter& e, const Node& node, const Index& update) {
+  const std::size_t count = node.results.size();
+  const ir::ScatterTarget target = e.scatter_target(node, update);
+  std::vector<Expr> arguments;
+  for (std::size_t i = 0; i < count; ++i) {
+    const TensorType& type = e.graph_.type(node.results[i]);
+    const Expr old = e.b.load(e.argument(node.results[i], true), e.linear(type.shape, target.at), target.valid);
+    arguments.push_back(e.b.convert(compute_type(type.dtype), old));
   }
-
-  /// One update after the other; along dimensions in which updates never meet, as a vector.
-  void scatter() {
-    const Node& node = *cluster_.node;
-    const std::size_t count = node.results.size();
-    const Shape& updates = graph_.shape(node.operands[count + 1]);
-    const ir::Integers independent = ir::independent_update_dimensions(node, graph_.type(node.operands[count + 1]));
-    const bool vector =
-        !updates.empty() && std::find(independent.begin(), independent.end(),
-                                      static_cast<std::int64_t>(updates.size()) - 1) != independent.end();
-    const std::int64_t inner = vector ? updates.back() : 1;
-    const std::size_t prefix = vector ? updates.size() - 1 : updates.size();
-    const std::int64_t outer = element_count(updates) / std::max<std::int64_t>(inner, 1);
-    const Expr u = outer > 1 ? e.b.open(LoopKind::Serial, "u", outer) : e.b.index(0);
-    const Expr j = open_vector(inner);
-    const Index update = e.split_index(u, j, updates, prefix);
-    const ir::ScatterTarget target = e.scatter_target(node, update);
-    std::vector<Expr> arguments;
-    for (std::size_t i = 0; i < count; ++i) {
-      const TensorType& type = graph_.type(node.results[i]);
-      const Expr old = e.b.load(e.argument(node.results[i], true), e.linear(type.shape, target.at), target.valid);
-      arguments.push_back(e.b.convert(compute_type(type.dtype), old));
+  for (std::size_t i = 0; i < count; ++i) arguments.push_back(e.element(node.operands[count + 1 + i], update));
+  std::vector<Expr> next = e.apply(*node.regions[0], arguments);
+  const Expr lane = e.b.in_vector_loop() ? e.b.lane() : e.b.index(0);
+  if (count > 1)
+    for (Expr& value : next) {  // all are computed before any is stored
+      const std::int32_t local = e.b.local("next", e.b.dtype(value), e.b.in_vector_loop() ? kLanes : 1);
+      e.b.write(local, lane, value);
+      value = e.b.read(local, lane);
     }
-    for (std::size_t i = 0; i < count; ++i) arguments.push_back(e.element(node.operands[count + 1 + i], update));
-    std::vector<Expr> next = e.apply(*node.regions[0], arguments);
-    const Expr lane = vector_open_ ? e.b.lane() : e.b.index(0);
-    if (count > 1)
-      for (Expr& value : next) {  // all are computed before any is stored
-        const std::int32_t local = e.b.local("next", e.b.dtype(value), vector_open_ ? kLanes : 1);
-        e.b.write(local, lane, value);
-        value = e.b.read(local, lane);
-      }
-    for (std::size_t i = 0; i < count; ++i)
-      e.store(node.results[i], target.at, e.rounded(next[i], graph_.dtype(node.results[i])), target.valid);
-    close_vector();
-    if (outer > 1) e.b.close();
-  }
+  for (std::size_t i = 0; i < count; ++i)
+    e.store(node.results[i], target.at, e.rounded(next[i], e.graph_.dtype(node.results[i])), target.valid);
+}
 
-  const Fusion& fusion_;
-  const ir::Graph& graph_;
-  const Cluster& cluster_;
-  const Target& target_;
-  Emitter& e;
-  bool outer_open_ = false, vector_open_ = false;
-};
+namespace {
 
 Step library_step(const Fusion& fusion, const Cluster& cluster, const std::vector<std::int32_t>& buffer_of) {
   const ir::Graph& graph = *fusion.graph;
@@ -458,17 +171,11 @@ Step library_step(const Fusion& fusion, const Cluster& cluster, const std::vecto
 
 }  // namespace
 
-bool is_small(const Cluster& cluster) {
-  const bool loops = cluster.kind == Cluster::Kind::Map || cluster.kind == Cluster::Kind::Rows ||
-                     cluster.kind == Cluster::Kind::Columns;
-  return loops && cluster.cost < kParallelWork;
-}
-
-Step schedule(const Fusion& fusion, std::span<const Cluster> clusters, const Target& target,
+Step schedule(const Fusion& fusion, const Group& group, const Target& target,
               const std::vector<std::int32_t>& buffer_of) {
   const ir::Graph& graph = *fusion.graph;
   Step step;
-  const Cluster& last = clusters.back();
+  const Cluster& last = group.clusters.back();
   if (last.kind == Cluster::Kind::Library || last.kind == Cluster::Kind::Host) {
     step = library_step(fusion, last, buffer_of);
     const ir::Primitive& row = ir::primitive(step.library.node.op);
@@ -477,17 +184,18 @@ Step schedule(const Fusion& fusion, std::span<const Cluster> clusters, const Tar
           row.cost(step.library.node, step.library.operand_types, {&step.library.result_type, 1}).operations;
   } else {
     Emitter emitter(fusion, step.kernel, buffer_of);
-    for (const Cluster& cluster : clusters) {
+    for (const Cluster& cluster : group.clusters) {
       step.operations += cluster.cost;
       for (const Item& item : cluster.items) {
         const Node& node = *graph.producer(item.value);
         step.kernel.name += (step.kernel.name.empty() ? "" : "_") + std::string(ir::name(node.op));
         step.kernel.comment += (step.kernel.comment.empty() ? "" : "\n") + describe(graph, item.value);
       }
-      Scheduler(emitter, cluster, target).run();
     }
+    target.is_gpu() ? schedule_gpu(emitter, group, target) : schedule_cpu(emitter, group, target);
     if (step.kernel.name.size() > 48) step.kernel.name.resize(48);
     step.buffers = emitter.buffers;
+    step.once = emitter.once;
   }
   step.location = last.node != nullptr ? last.node->location : graph.producer(last.items.back().value)->location;
   return step;

@@ -501,7 +501,31 @@ ir::Graph simplify(const ir::Graph& graph) {
   return current;
 }
 
-ir::Graph split_reductions(const ir::Graph& from, int threads) {
+namespace {
+
+/// In how many chunks a reduction is done first, so that there is work for all; 1: in one go. Depends on shapes and
+/// the target alone.
+std::int64_t chunks_of(const ReduceForm& form, const Target& target) {
+  if (form.reduced < 64 || form.outer * form.reduced * form.inner < 65536) return 1;
+  std::int64_t chunks = 1, least = target.threads, enough = 16LL * target.threads, most = enough;
+  if (target.is_gpu()) {
+    // About two blocks for each multiprocessor; a block has one row, or 32 columns.
+    const std::int64_t blocks = form.outer * ((form.inner + 31) / 32), wanted = 2LL * target.multiprocessors;
+    if (blocks >= wanted || (form.inner == 1 && form.reduced < 64 * kBlockThreads)) return 1;
+    least = 2;
+    enough = 3 * wanted / (4 * blocks);
+    most = 2 * wanted / blocks;
+  } else if (target.threads <= 1 || form.outer >= 4 * target.threads || (form.inner >= 256 && form.reduced <= 4096)) {
+    return 1;
+  }
+  for (std::int64_t c = 2; c <= most && c * 16 <= form.reduced && chunks < enough; ++c)
+    if (form.reduced % c == 0) chunks = c;
+  return chunks >= least ? chunks : 1;
+}
+
+}  // namespace
+
+ir::Graph split_reductions(const ir::Graph& from, const Target& target) {
   Graph to(from.name);
   Values map(from.values.size(), -1);
   for (const Value p : from.parameters) map[static_cast<std::size_t>(p)] = to.parameter(from.type(p));
@@ -546,18 +570,12 @@ ir::Graph split_reductions(const ir::Graph& from, int threads) {
     const Node& whole = *to.producer(result);
     const auto form = reduce_form(to, whole);
     // Few results from many elements: chunks first, whose number depends on shapes and threads alone.
-    if (splits && form && threads > 1 && form->outer < 4 * threads && form->reduced >= 64 &&
-        form->outer * form->reduced * form->inner >= 65536 &&
-        (form->inner == 1 || form->inner < 256 || form->reduced > 4096)) {
-      std::int64_t chunks = 1;
-      for (std::int64_t c = 2; c <= 16 * threads && c * 16 <= form->reduced; ++c)
-        if (form->reduced % c == 0) chunks = c;
-      if (chunks >= threads) {
-        const Shape shape = to.shape(result);
-        const Value parts = build.reshape(v, {form->outer, chunks, form->reduced / chunks, form->inner});
-        const Value partial = reduce(parts, neutral, {2});
-        result = build.reshape(reduce(partial, operands[1], {1}), shape);
-      }
+    const std::int64_t chunks = splits && form ? chunks_of(*form, target) : 1;
+    if (chunks > 1) {
+      const Shape shape = to.shape(result);
+      const Value parts = build.reshape(v, {form->outer, chunks, form->reduced / chunks, form->inner});
+      const Value partial = reduce(parts, neutral, {2});
+      result = build.reshape(reduce(partial, operands[1], {1}), shape);
     }
     map[static_cast<std::size_t>(node.results[0])] = result;
   }

@@ -38,6 +38,9 @@ class NullExecutable final : public Executable {
   std::vector<TensorType> results_;
 };
 
+/// Of an H200.
+constexpr int kMultiprocessors = 132;
+
 /// A GPU's libraries multiply and convolve every float type.
 bool has_gpu_library_kernel(const ir::Graph& graph, const ir::Node& node) {
   const bool product = node.op == ir::Op::DotGeneral || node.op == ir::Op::Convolution;
@@ -52,9 +55,13 @@ class NullBackend final : public Backend {
     return "compiles and plans for " + target_ + ", computes nothing, gives zeros";
   }
   std::unique_ptr<Executable> compile(const ir::Graph& graph, const CompileOptions& options) override {
-    const pass::Target target{target_, options.threads > 0 ? options.threads : cpu::granted_cpus(), options.precision,
+    const pass::Target target{target_,
+                              options.threads > 0 ? options.threads : cpu::granted_cpus(),
+                              options.precision,
                               target_ == "cpu" ? cpu::has_library_kernel : has_gpu_library_kernel,
-                              target_ == "cpu" ? cpu::use_few_channel_kernels : nullptr};
+                              target_ == "cpu" ? cpu::use_few_channel_kernels : nullptr,
+                              nullptr,
+                              target_ == "cpu" ? 0 : kMultiprocessors};
     pass::Program program = pass::lower(graph, target, options);
     pass::verify(program);
     for (const pass::Step& step : program.steps)

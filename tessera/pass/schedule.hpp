@@ -1,0 +1,61 @@
+// What the schedulers of the CPU and of the GPU share. Internal to pass/.
+#pragma once
+
+#include "tessera/pass/emit.hpp"
+
+namespace tessera::pass {
+
+/// Less work than this is not worth waking a CPU's threads for.
+constexpr double kParallelWork = 32768;
+
+kernel::Op monoid_op(ir::Op op);
+/// What a monoid's accumulators begin with.
+kernel::Expr identity(Emitter& e, ir::Op monoid, DType dtype);
+
+/// The largest divisor of n that is at most `limit`.
+std::int64_t divisor(std::int64_t n, std::int64_t limit);
+
+/// Which boundaries between dimensions of a root a flat loop may not cross: those where an access changes its stride.
+class Boundaries {
+ public:
+  Boundaries(const Fusion& fusion, const Shape& root)
+      : fusion_(fusion), graph_(*fusion.graph), root_(root), keep_(root.size() + 1, false) {}
+
+  /// An access to all operands of a node of the root's shape, and to a value of the root's shape.
+  void visit_operands(const ir::Node& node) { step(node, whole()); }
+  void visit(ir::Value value) { visit(value, whole()); }
+  /// Dimensions from here on are one run.
+  [[nodiscard]] std::size_t run_start() const;
+  /// False when some access moves elements: windows, slices, transposes.
+  [[nodiscard]] bool regular() const { return regular_; }
+
+ private:
+  /// For each dimension of a value: the root's dimension that indexes it; -1: none (extent 1 there).
+  using Map = std::vector<int>;
+
+  [[nodiscard]] Map whole() const;
+  void keep_all();
+  void leaf(const Map& map);
+  void visit(ir::Value v, const Map& map);
+  void step(const ir::Node& node, const Map& map);
+
+  const Fusion& fusion_;
+  const ir::Graph& graph_;
+  const Shape& root_;
+  std::vector<bool> keep_;
+  bool regular_ = true;
+  std::set<std::pair<ir::Value, Map>> seen_;
+};
+
+/// Where a dynamic_update_slice begins, inside its operand.
+ir::Index slice_start(Emitter& e, const ir::Node& node);
+/// Stores what one update of a scatter makes of the element that it meets. Accumulators are kept by lane in a vector
+/// loop.
+void scatter_update(Emitter& e, const ir::Node& node, const ir::Index& update);
+
+// The statements of clusters, appended to the emitter's kernel: each of schedule_cpu.cpp's by itself,
+void schedule_cpu(Emitter& emitter, const Group& group, const Target& target);
+// schedule_gpu.cpp's with the one Grid loop around all of them.
+void schedule_gpu(Emitter& emitter, const Group& group, const Target& target);
+
+}  // namespace tessera::pass

@@ -1,0 +1,608 @@
+// The loops of clusters on a GPU: blocks of threads. Which thread does what follows from shapes alone, and sums are
+// taken in an order that is fixed: the same result on every run.
+//   Map      a thread has one vector of neighbouring elements
+//   Rows     a group of threads has a row, several groups a block; for each level of reductions the threads walk the
+//            row, then the group combines what they found
+//   Columns  a thread has a vector of columns and a slice of what is reduced; the slices combine
+//   Update   a thread has one element of what is put in; of a scatter: all updates that may meet in one element
+// Several clusters in one kernel are maps with blocks of their own, or so small that one block does them all, one after
+// the other.
+#include <algorithm>
+#include <numeric>
+
+#include "tessera/pass/schedule.hpp"
+
+namespace tessera::pass {
+
+using ir::Index;
+using ir::Node;
+using ir::Op;
+using ir::Value;
+using kernel::Expr;
+using kernel::LoopKind;
+
+namespace {
+
+/// Threads of a block when there is work for many blocks, and of one that does several clusters.
+constexpr std::int64_t kThreads = 256, kAlone = 512;
+/// Bytes that a thread loads or stores at once.
+constexpr std::size_t kAccessBytes = 16;
+/// Elements of buffers that a thread keeps from one level of a row to the next.
+constexpr std::int64_t kCached = 32;
+
+std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+std::int64_t power_above(std::int64_t n) {
+  std::int64_t power = 1;
+  while (power < n) power *= 2;
+  return power;
+}
+
+class Scheduler {
+ public:
+  Scheduler(Emitter& emitter, const Target& target)
+      : fusion_(emitter.fusion_), graph_(emitter.graph_), target_(target), e(emitter) {}
+
+  void alone(const Cluster& cluster) {
+    begin(cluster);
+    switch (cluster.kind) {
+      case Cluster::Kind::Map: map(); break;
+      case Cluster::Kind::Rows: rows(); break;
+      case Cluster::Kind::Columns: columns(); break;
+      case Cluster::Kind::Update:
+        e.begin_update();
+        cluster.node->op == Op::Scatter ? scatter() : update_slice();
+        break;
+      default: break;
+    }
+    e.finish_cluster();
+  }
+
+  /// One block, one cluster after the other: what one stored, the next may load.
+  void in_one_block(std::span<const Cluster> clusters) {
+    one_block_ = true;
+    threads_ = kAlone;
+    e.b.open(LoopKind::Grid, "block", 1);
+    for (const Cluster& cluster : clusters) alone(cluster);
+    e.b.close();
+  }
+
+  /// Maps that do not depend on each other, each with blocks of its own.
+  void side_by_side(std::span<const Cluster> clusters) {
+    threads_ = kThreads;
+    std::int64_t blocks = 0;
+    std::vector<std::int64_t> first;
+    for (const Cluster& cluster : clusters) {
+      cluster_ = &cluster;
+      first.push_back(blocks);
+      blocks += divide_up(units(), threads_);
+    }
+    first.push_back(blocks);
+    const Expr block = e.b.open(LoopKind::Grid, "block", blocks);
+    const Expr t = e.b.open(LoopKind::Threads, "t", threads_);
+    for (std::size_t c = 0; c < clusters.size(); ++c) {
+      begin(clusters[c]);
+      const Expr low = e.b.index(first[c]), high = e.b.index(first[c + 1] - 1);
+      const Expr mine = e.b.logical_and(e.b.binary(kernel::Op::GreaterEqual, block, low),
+                                        e.b.binary(kernel::Op::LessEqual, block, high));
+      const Expr within =
+          e.b.binary(kernel::Op::Minimum, e.b.binary(kernel::Op::Maximum, e.b.sub(block, low), e.b.index(0)),
+                     e.b.index(first[c + 1] - first[c] - 1));
+      const Expr unit = e.b.add(e.b.mul(within, e.b.index(threads_)), t);
+      const bool guarded = open_if(e.b.logical_and(mine, below(unit, units())));
+      map_elements(unit);
+      close_if(guarded);
+      e.finish_cluster();
+    }
+    e.b.close();
+    e.b.close();
+  }
+
+ private:
+  void begin(const Cluster& cluster) {
+    cluster_ = &cluster;
+    for (const Item& item : cluster.items)
+      if (item.hold == Item::Hold::Stored) e.withhold(item.value);
+    kept_.clear();
+    cached_.clear();
+    cached_slots_ = 0;
+  }
+
+  /// What the blocks share out. Inside of one block: one after the other.
+  Expr open_blocks(std::int64_t count) {
+    blocks_open_ = !one_block_ || count > 1;
+    if (!blocks_open_) return e.b.index(0);
+    return e.b.open(one_block_ ? LoopKind::Serial : LoopKind::Grid, "block", count);
+  }
+  void close_blocks() {
+    if (blocks_open_) e.b.close();
+  }
+  Expr open_threads() { return e.b.open(LoopKind::Threads, "t", threads_); }
+  /// False when the condition holds anyway and nothing was opened.
+  bool open_if(Expr condition) {
+    std::int64_t holds = 0;
+    if (e.b.is_constant(condition, &holds) && holds != 0) return false;
+    e.b.open_if(condition);
+    return true;
+  }
+  void close_if(bool opened) {
+    if (opened) e.b.close();
+  }
+  Expr below(Expr a, std::int64_t limit) { return e.b.binary(kernel::Op::Less, a, e.b.index(limit)); }
+  Expr divided(Expr a, std::int64_t by) { return e.b.binary(kernel::Op::Divide, a, e.b.index(by)); }
+  Expr remainder(Expr a, std::int64_t by) { return e.b.binary(kernel::Op::Remainder, a, e.b.index(by)); }
+  Expr scaled_sum(Expr a, std::int64_t by, Expr b) { return e.b.add(e.b.mul(a, e.b.index(by)), b); }
+
+  /// The vector loop; none when there is one element.
+  Expr open_vector(std::int64_t extent) { return extent > 1 ? e.b.open(LoopKind::Vector, "j", extent) : e.b.index(0); }
+  void close_vector(std::int64_t extent) {
+    if (extent > 1) e.b.close();
+  }
+
+  // --- How many elements a thread may do at once.
+
+  struct Touched {
+    std::size_t widest = 1;  ///< bytes of an element
+    bool loops = false;      ///< the expression has loops of its own
+  };
+  void touch(Value v, Touched& touched, std::set<Value>& seen) const {
+    if (!seen.insert(v).second || is_held(v)) return;
+    const Node* node = graph_.producer(v);
+    if (node != nullptr && node->op == Op::Constant && node->attributes.literal("value").is_splat()) return;
+    if (fusion_.has_buffer(v)) {
+      if (!graph_.shape(v).empty()) touched.widest = std::max(touched.widest, size_of(graph_.dtype(v)));
+      return;
+    }
+    touch_operands(*node, touched, seen);
+  }
+  /// An item that others of the cluster find in a local.
+  [[nodiscard]] bool is_held(Value v) const {
+    return std::any_of(cluster_->items.begin(), cluster_->items.end(), [v](const Item& item) {
+      return item.value == v && (item.hold == Item::Hold::Scalar || item.hold == Item::Hold::Scratch);
+    });
+  }
+  void touch_operands(const Node& node, Touched& touched, std::set<Value>& seen) const {
+    if (node.op == Op::Reduce || node.op == Op::ReduceWindow || node.op == Op::SelectAndScatter ||
+        node.op == Op::DotGeneral || node.op == Op::Convolution)
+      touched.loops = true;
+    for (const Value v : node.operands) touch(v, touched, seen);
+  }
+  /// Of the elements of an item, or of what it reduces. Divides the run of elements whose accesses have one stride.
+  [[nodiscard]] std::int64_t vector_of(const Item& item) const {
+    const Node& node = *graph_.producer(item.value);
+    Touched touched;
+    std::set<Value> seen;
+    const bool reduction = reduce_form(graph_, node).has_value();
+    const Shape& shape = graph_.shape(reduction ? node.operands[0] : item.value);
+    Boundaries boundaries(fusion_, shape);
+    if (reduction) {
+      touch(node.operands[0], touched, seen);
+      boundaries.visit(node.operands[0]);
+    } else {
+      if (item.hold == Item::Hold::Stored) touched.widest = size_of(graph_.dtype(item.value));
+      touch_operands(node, touched, seen);
+      boundaries.visit_operands(node);
+    }
+    if (touched.loops) return 1;
+    std::int64_t run = 1;
+    for (std::size_t d = boundaries.run_start(); d < shape.size(); ++d) run *= shape[d];
+    return std::gcd(run, static_cast<std::int64_t>(kAccessBytes / touched.widest));
+  }
+
+  // --- Maps.
+
+  [[nodiscard]] const Shape& map_shape() const { return graph_.shape(cluster_->items[0].value); }
+  [[nodiscard]] std::int64_t map_vector() const {
+    std::int64_t vector = kernel::kLanes;
+    for (const Item& item : cluster_->items)
+      if (item.hold == Item::Hold::Stored) vector = std::gcd(vector, vector_of(item));
+    return vector;
+  }
+  /// Vectors of a map.
+  [[nodiscard]] std::int64_t units() const { return element_count(map_shape()) / map_vector(); }
+
+  void map_elements(Expr unit) {
+    const std::int64_t vector = map_vector();
+    const Expr first = e.b.mul(unit, e.b.index(vector));
+    const Expr j = open_vector(vector);
+    const Index at = e.delinear(e.b.add(first, j), map_shape());
+    // What depends on other items first: the memory that an item takes over has then been read by all.
+    for (std::size_t n = cluster_->items.size(); n-- > 0;)
+      if (cluster_->items[n].hold == Item::Hold::Stored)
+        e.store(cluster_->items[n].value, at, e.element(cluster_->items[n].value, at));
+    close_vector(vector);
+  }
+
+  void map() {
+    each(units(), [&](Expr unit) { map_elements(unit); });
+  }
+
+  /// f(i) for i in 0 .. count-1, one for each thread.
+  template <class F>
+  void each(std::int64_t count, F&& f) {
+    if (one_block_) {
+      const Expr t = open_threads();
+      const std::int64_t rounds = divide_up(count, threads_);
+      const Expr i = rounds > 1 ? e.b.open(LoopKind::Serial, "i", rounds) : e.b.index(0);
+      const Expr mine = scaled_sum(i, threads_, t);
+      const bool guarded = open_if(below(mine, count));
+      f(mine);
+      close_if(guarded);
+      if (rounds > 1) e.b.close();
+      e.b.close();
+      return;
+    }
+    // Small blocks when there are not enough large ones for all multiprocessors.
+    threads_ = std::clamp<std::int64_t>(divide_up(count / target_.multiprocessors, 32) * 32, 32, kThreads);
+    const Expr block = open_blocks(divide_up(count, threads_));
+    const Expr t = open_threads();
+    const Expr mine = scaled_sum(block, threads_, t);
+    const bool guarded = open_if(below(mine, count));
+    f(mine);
+    close_if(guarded);
+    e.b.close();
+    close_blocks();
+  }
+
+  // --- Reductions.
+
+  struct Reduction {
+    Value value;
+    ReduceForm form;
+    const Node* node;
+    kernel::Op op;
+    DType dtype;
+    std::int32_t accumulator;
+  };
+  Reduction reduction(Value value, const ReduceForm& form, std::int64_t lanes) {
+    const DType dtype = compute_type(graph_.dtype(value));
+    return {value,
+            form,
+            graph_.producer(value),
+            monoid_op(form.monoid),
+            dtype,
+            e.b.local("acc" + std::to_string(value), dtype, lanes)};
+  }
+  void clear(const Reduction& r, std::int64_t lanes) {
+    for (std::int64_t lane = 0; lane < lanes; ++lane)
+      e.b.write(r.accumulator, e.b.index(lane), identity(e, r.form.monoid, r.dtype));
+  }
+  void accumulate(const Reduction& r, Expr lane, Expr element) {
+    e.b.write(r.accumulator, lane, e.b.binary(r.op, e.b.read(r.accumulator, lane), element));
+  }
+  Expr total(const Reduction& r, std::int32_t local) {
+    const Expr initial = e.element(r.node->operands[1], {});
+    return e.rounded(e.b.binary(r.op, initial, e.b.read(local)), graph_.dtype(r.value));
+  }
+
+  // --- Rows.
+
+  [[nodiscard]] std::int64_t width(const Item& item) const {
+    const auto form = reduce_form(graph_, *graph_.producer(item.value));
+    return form ? form->reduced : element_count(graph_.shape(item.value)) / cluster_->rows;
+  }
+
+  void rows() {
+    int last = 0;
+    std::int64_t shared_bytes = 0, widest = 1;
+    std::map<std::int64_t, std::int64_t> vectors;  // by width
+    for (const Item& item : cluster_->items) {
+      if (item.hold == Item::Hold::Inline) continue;
+      last = std::max(last, item.level);
+      const std::int64_t w = width(item);
+      const auto [it, fresh] = vectors.try_emplace(w, kernel::kLanes);
+      it->second = std::gcd(std::gcd(it->second, w), vector_of(item));
+      widest = std::max(widest, w);
+      if (item.hold == Item::Hold::Scratch && item.elsewhere)
+        shared_bytes += w * static_cast<std::int64_t>(size_of(compute_type(graph_.dtype(item.value))));
+    }
+    choose_group(widest, vectors[widest], shared_bytes);
+    const std::int64_t together = threads_ / group_;  // rows of a block
+    const Expr block = open_blocks(divide_up(cluster_->rows, together));
+    std::vector<Reduction> pending;
+    for (int level = 0; level <= last || !pending.empty(); ++level) {
+      std::vector<Reduction> reductions;
+      for (const Item& item : cluster_->items)
+        if (const auto form = reduce_form(graph_, *graph_.producer(item.value)); form && item.level == level)
+          reductions.push_back(reduction(item.value, *form, vectors[form->reduced]));
+      const Expr t = open_threads();
+      member_ = remainder(t, group_);
+      row_in_block_ = divided(t, group_);
+      row_ = scaled_sum(block, together, row_in_block_);
+      for (const Reduction& r : reductions) clear(r, vectors[r.form.reduced]);
+      const bool guarded = open_if(below(row_, cluster_->rows));
+      for (const Kept& kept : kept_)
+        if (kept.shared) e.hold_row(kept.value, kept.local, kept.prefix, e.b.mul(row_in_block_, e.b.index(kept.width)));
+      for (const Reduction& r : pending) finish(r);
+      std::vector<const Item*> stored;
+      for (const auto& [w, vector] : vectors) row_pass(level, w, vector, reductions, stored);
+      close_if(guarded);
+      e.b.close();
+      for (const Reduction& r : reductions) e.b.combine(r.accumulator, r.op, group_);
+      for (const Item* item : stored) e.release(item->value);
+      pending = std::move(reductions);
+    }
+    close_blocks();
+  }
+
+  /// Threads of a row, and of a block.
+  void choose_group(std::int64_t width, std::int64_t vector, std::int64_t shared_bytes) {
+    const std::int64_t most = one_block_ ? threads_ : kBlockThreads, rows = cluster_->rows;
+    const std::int64_t fill = one_block_ ? threads_ : 512LL * target_.multiprocessors;
+    group_ = 1;
+    while (group_ < most && divide_up(width, group_ * vector) * vector > kRowKept) group_ *= 2;
+    while (group_ < most && group_ * vector < width && rows * group_ < fill) group_ *= 2;
+    if (!one_block_) {
+      threads_ = std::max<std::int64_t>(group_, 32);
+      while (threads_ < kThreads && rows * group_ > 2 * threads_ * target_.multiprocessors) threads_ *= 2;
+    }
+    while (group_ < threads_ && threads_ / group_ * shared_bytes > kRowBytes) {
+      if (!one_block_ && threads_ > 32)
+        threads_ = std::max(threads_ / 2, group_);
+      else
+        group_ *= 2;
+    }
+  }
+
+  /// The result of the reduction that the group has combined.
+  void finish(const Reduction& r) {
+    const std::int32_t result = e.b.local("row" + std::to_string(r.value), r.dtype);
+    e.b.write(result, total(r, r.accumulator));
+    if (e.fusion_.has_buffer(r.value)) {
+      const bool guarded = open_if(e.b.binary(kernel::Op::Equal, member_, e.b.index(0)));
+      e.store(r.value, e.delinear(row_, graph_.shape(r.value)), e.b.read(result));
+      close_if(guarded);
+    }
+    e.hold_scalar(r.value, result);
+  }
+
+  /// The items of one level and width. Scalars come first: rows of the level may not depend on them, nor they on rows.
+  void row_pass(int level, std::int64_t w, std::int64_t vector, const std::vector<Reduction>& all,
+                std::vector<const Item*>& stored) {
+    std::vector<const Item*> maps;
+    std::vector<const Reduction*> reductions;
+    bool again = false;  // this width, on a later level
+    for (const Item& item : cluster_->items) {
+      if (item.hold == Item::Hold::Inline || width(item) != w) continue;
+      again = again || item.level > level;
+      if (item.level == level && !reduce_form(graph_, *graph_.producer(item.value))) maps.push_back(&item);
+    }
+    for (const Reduction& r : all)
+      if (r.form.reduced == w) reductions.push_back(&r);
+    if (maps.empty() && reductions.empty()) return;
+    if (w == 1)
+      for (const Item* item : maps) scalar(*item);
+    if (w == 1 && reductions.empty()) return;
+
+    const std::int64_t steps = divide_up(w, group_ * vector), slots = steps * vector;
+    const Expr s = steps > 1 ? e.b.open(LoopKind::Serial, "s", steps) : e.b.index(0);
+    const Expr first = e.b.mul(scaled_sum(s, group_, member_), e.b.index(vector));
+    const bool guarded = open_if(below(first, w));
+    const Expr j = open_vector(vector);
+    const Expr column = e.b.add(first, j), slot = scaled_sum(s, vector, j);
+    for (const Kept& kept : kept_)
+      if (!kept.shared && kept.width == w) e.hold_scalar(kept.value, kept.local, slot);
+    if (slots <= kRowKept) keep_loads(again, w, slots, column, slot);
+    for (const Reduction* r : reductions) {
+      const Shape& shape = graph_.shape(r->node->operands[0]);
+      accumulate(*r, j,
+                 e.element(r->node->operands[0], e.split_index(row_, column, shape, *prefix_of(shape, r->form.outer))));
+    }
+    // What depends on others is stored first.
+    std::vector<Kept> kept;
+    for (std::size_t n = w == 1 ? 0 : maps.size(); n-- > 0;) {
+      const Item& item = *maps[n];
+      const Shape& shape = graph_.shape(item.value);
+      const std::size_t prefix = *prefix_of(shape, cluster_->rows);
+      const Index at = e.split_index(row_, column, shape, prefix);
+      const Expr element = e.element(item.value, at);
+      if (item.hold == Item::Hold::Stored) {
+        e.store(item.value, at, element);
+        stored.push_back(&item);
+        continue;
+      }
+      const std::int64_t count = item.elsewhere ? threads_ / group_ * w : slots;
+      const std::int32_t local =
+          e.b.local("row" + std::to_string(item.value), compute_type(graph_.dtype(item.value)), count, item.elsewhere);
+      const Expr place = item.elsewhere ? scaled_sum(row_in_block_, w, column) : slot;
+      e.b.write(local, place, element);
+      kept.push_back({item.value, local, w, prefix, item.elsewhere});
+    }
+    e.on_load = nullptr;
+    close_vector(vector);
+    close_if(guarded);
+    if (steps > 1) e.b.close();
+    kept_.insert(kept_.end(), kept.begin(), kept.end());
+    for (const Reduction* r : reductions)  // a halving tree
+      for (std::int64_t half = vector / 2; half >= 1; half /= 2)
+        for (std::int64_t lane = 0; lane < half; ++lane)
+          accumulate(*r, e.b.index(lane), e.b.read(r->accumulator, e.b.index(lane + half)));
+  }
+
+  /// A number for each row, which all threads of the group compute.
+  void scalar(const Item& item) {
+    const Shape& shape = graph_.shape(item.value);
+    const Index at = e.split_index(row_, e.b.index(0), shape, *prefix_of(shape, cluster_->rows));
+    const std::int32_t local = e.b.local("row" + std::to_string(item.value), compute_type(graph_.dtype(item.value)));
+    e.b.write(local, e.element(item.value, at));
+    if (item.hold == Item::Hold::Stored) {
+      const bool guarded = open_if(e.b.binary(kernel::Op::Equal, member_, e.b.index(0)));
+      e.store(item.value, at, e.b.read(local));
+      close_if(guarded);
+    }
+    e.hold_scalar(item.value, local);
+  }
+
+  /// Elements of the row itself that one level loads stay with the thread for the later ones.
+  void keep_loads(bool again, std::int64_t w, std::int64_t slots, Expr column, Expr slot) {
+    const Expr own = scaled_sum(row_, w, column);
+    const std::size_t depth = e.b.depth();
+    e.on_load = [this, again, w, slots, own, slot, depth](Value owner, Expr flat, Expr loaded) {
+      if (flat != own || e.b.depth() != depth) return loaded;
+      const auto found = cached_.find({owner, w});
+      if (found != cached_.end()) return e.b.read(found->second, slot);
+      if (!again || cached_slots_ + slots > kCached) return loaded;
+      cached_slots_ += slots;
+      const std::int32_t local = e.b.local("kept" + std::to_string(owner), e.b.dtype(loaded), slots);
+      cached_[{owner, w}] = local;
+      e.b.write(local, slot, loaded);
+      return e.b.read(local, slot);
+    };
+  }
+
+  // --- Columns.
+
+  void columns() {
+    const ReduceForm& c = cluster_->columns;
+    std::int64_t vector = kernel::kLanes;
+    for (const Item& item : cluster_->items)
+      if (item.hold != Item::Hold::Inline) vector = std::gcd(vector, vector_of(item));
+    vector = std::gcd(vector, c.inner);
+    // Threads: `across` columns (or vectors of them) by `slices` of what is reduced.
+    const std::int64_t vectors = power_above(c.inner / vector);
+    std::int64_t across = std::min<std::int64_t>(32, vectors);
+    if (!one_block_) {
+      const std::int64_t blocks = c.outer * divide_up(c.inner, across * vector);
+      threads_ = blocks < target_.multiprocessors && c.reduced >= kThreads ? kBlockThreads : kThreads;
+    }
+    std::int64_t slices = threads_ / across;
+    if (slices > power_above(c.reduced)) {
+      slices = power_above(c.reduced);
+      across = std::min(vectors, threads_ / slices);
+      if (one_block_)
+        slices = threads_ / across;
+      else
+        threads_ = std::max<std::int64_t>(32, across * slices), slices = threads_ / across;
+    }
+    const std::int64_t block_columns = divide_up(c.inner, across * vector);
+    const Expr block = open_blocks(c.outer * block_columns);
+    const Expr outer = divided(block, block_columns);
+    std::vector<Reduction> reductions;
+    std::vector<std::vector<std::int32_t>> parts;
+    for (const Item& item : cluster_->items)
+      if (const auto form = reduce_form(graph_, *graph_.producer(item.value))) {
+        reductions.push_back(reduction(item.value, *form, vector));
+        parts.push_back({reductions.back().accumulator});
+        for (std::int64_t lane = 1; lane < vector; ++lane)
+          parts.back().push_back(e.b.local("part" + std::to_string(item.value), reductions.back().dtype));
+      }
+    const auto first_column = [&](Expr t) {
+      return e.b.mul(scaled_sum(remainder(block, block_columns), across, remainder(t, across)), e.b.index(vector));
+    };
+    Expr t = open_threads();
+    for (const Reduction& r : reductions) clear(r, vector);
+    bool guarded = open_if(below(first_column(t), c.inner));
+    const std::int64_t steps = divide_up(c.reduced, slices);
+    const Expr i = steps > 1 ? e.b.open(LoopKind::Serial, "i", steps) : e.b.index(0);
+    const Expr k = scaled_sum(i, slices, divided(t, across));
+    const bool inside = open_if(below(k, c.reduced));
+    const Expr row = scaled_sum(outer, c.reduced, k);
+    const Expr j = open_vector(vector);
+    const Expr column = e.b.add(first_column(t), j);
+    const auto at = [&](Value v) {
+      const Shape& shape = graph_.shape(v);
+      return e.split_index(row, column, shape, *prefix_of(shape, c.outer * c.reduced));
+    };
+    for (const Reduction& r : reductions) accumulate(r, j, e.element(r.node->operands[0], at(r.node->operands[0])));
+    for (std::size_t n = cluster_->items.size(); n-- > 0;) {
+      const Item& item = cluster_->items[n];
+      if (item.hold == Item::Hold::Stored && !reduce_form(graph_, *graph_.producer(item.value)))
+        e.store(item.value, at(item.value), e.element(item.value, at(item.value)));
+    }
+    close_vector(vector);
+    close_if(inside);
+    if (steps > 1) e.b.close();
+    close_if(guarded);
+    for (std::size_t r = 0; r < reductions.size(); ++r)
+      for (std::size_t lane = 1; lane < parts[r].size(); ++lane)
+        e.b.write(parts[r][lane], e.b.read(reductions[r].accumulator, e.b.index(static_cast<std::int64_t>(lane))));
+    e.b.close();
+    for (std::size_t r = 0; r < reductions.size(); ++r)
+      for (const std::int32_t part : parts[r]) e.b.combine(part, reductions[r].op, slices, across);
+    t = open_threads();
+    guarded = open_if(e.b.logical_and(e.b.binary(kernel::Op::Equal, divided(t, across), e.b.index(0)),
+                                      below(first_column(t), c.inner)));
+    for (std::size_t r = 0; r < reductions.size(); ++r) {
+      const Shape& shape = graph_.shape(reductions[r].value);
+      for (std::size_t lane = 0; lane < parts[r].size(); ++lane) {
+        const Expr to = e.b.add(first_column(t), e.b.index(static_cast<std::int64_t>(lane)));
+        e.store(reductions[r].value, e.split_index(outer, to, shape, *prefix_of(shape, c.outer)),
+                total(reductions[r], parts[r][lane]));
+      }
+    }
+    close_if(guarded);
+    e.b.close();
+    close_blocks();
+  }
+
+  // --- Updates in place.
+
+  /// Of a dynamic_update_slice only what changes is stored: the rest is there already.
+  void update_slice() {
+    const Node& node = *cluster_->node;
+    const Shape& part = graph_.shape(node.operands[1]);
+    each(element_count(part), [&](Expr i) {
+      const Index start = slice_start(e, node), at = e.delinear(i, part);
+      Index moved;
+      for (std::size_t d = 0; d < part.size(); ++d) moved.push_back(e.b.add(start[d], at[d]));
+      e.store(node.results[0], moved, e.element(node.operands[1], at));
+    });
+  }
+
+  /// One thread for each index of the dimensions in which updates never meet; along the others in order.
+  void scatter() {
+    const Node& node = *cluster_->node;
+    const TensorType& updates = graph_.type(node.operands[node.results.size() + 1]);
+    const ir::Integers independent = ir::independent_update_dimensions(node, updates);
+    Shape apart, meeting;
+    std::vector<bool> is_apart(updates.shape.size(), false);
+    for (const std::int64_t d : independent) is_apart[static_cast<std::size_t>(d)] = true;
+    for (std::size_t d = 0; d < updates.shape.size(); ++d) (is_apart[d] ? apart : meeting).push_back(updates.shape[d]);
+    each(element_count(apart), [&](Expr i) {
+      const std::int64_t rounds = element_count(meeting);
+      const Expr u = rounds > 1 ? e.b.open(LoopKind::Serial, "u", rounds) : e.b.index(0);
+      const Index at_apart = e.delinear(i, apart), at_meeting = e.delinear(u, meeting);
+      Index at;
+      for (std::size_t d = 0, a = 0, m = 0; d < is_apart.size(); ++d)
+        at.push_back(is_apart[d] ? at_apart[a++] : at_meeting[m++]);
+      scatter_update(e, node, at);
+      if (rounds > 1) e.b.close();
+    });
+  }
+
+  /// A row that a level left for later ones.
+  struct Kept {
+    Value value;
+    std::int32_t local;
+    std::int64_t width;
+    std::size_t prefix;
+    bool shared;
+  };
+
+  const Fusion& fusion_;
+  const ir::Graph& graph_;
+  const Target& target_;
+  Emitter& e;
+  const Cluster* cluster_ = nullptr;
+  std::int64_t threads_ = kThreads;
+  bool one_block_ = false, blocks_open_ = false;
+  // Rows: threads of a row, this thread's place among them, its row.
+  std::int64_t group_ = 1;
+  Expr member_ = kernel::kNone, row_in_block_ = kernel::kNone, row_ = kernel::kNone;
+  std::vector<Kept> kept_;
+  std::map<std::pair<Value, std::int64_t>, std::int32_t> cached_;  ///< by owner and width
+  std::int64_t cached_slots_ = 0;
+};
+
+}  // namespace
+
+void schedule_gpu(Emitter& emitter, const Group& group, const Target& target) {
+  Scheduler scheduler(emitter, target);
+  if (group.clusters.size() == 1)
+    scheduler.alone(group.clusters[0]);
+  else if (group.side_by_side)
+    scheduler.side_by_side(group.clusters);
+  else
+    scheduler.in_one_block(group.clusters);
+}
+
+}  // namespace tessera::pass

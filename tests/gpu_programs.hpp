@@ -1,0 +1,75 @@
+// Programs for a GPU on the host: kernels through the C compiler, blocks and threads one after the other. And several
+// cases of the case table as one program.
+#pragma once
+
+#include "cases.hpp"
+#include "programs.hpp"
+#include "tessera/backend/cpu/ccompiler.hpp"
+
+namespace tessera::testing {
+
+inline pass::Target gpu_target() {
+  pass::Target target;
+  target.name = "cuda";
+  target.multiprocessors = 132;
+  return target;
+}
+
+/// The kernels of a program, verified and compiled.
+inline RunKernel compiled(const Program& program) {
+  std::vector<const kernel::Kernel*> kernels;
+  for (const Step& step : program.steps)
+    if (step.kind == Step::Kind::Kernel) {
+      kernel::verify(step.kernel);
+      kernels.push_back(&step.kernel);
+    }
+  const std::vector<cpu::KernelFunction> functions = cpu::compile_by_c(kernels);
+  std::vector<cpu::KernelFunction> by_step(program.steps.size());
+  for (std::size_t s = 0, next = 0; s < program.steps.size(); ++s)
+    if (program.steps[s].kind == Step::Kind::Kernel) by_step[s] = functions[next++];
+  return [by_step](const Program& p, std::size_t s, std::span<void* const> arguments) {
+    by_step[s].run(arguments.data(), 0, p.steps[s].kernel.parallel_extent());
+  };
+}
+
+/// One program of several cases.
+struct CaseGroup {
+  Graph graph;
+  std::vector<Literal> arguments;
+  std::vector<std::size_t> first_result;  ///< of each case, and the end
+};
+inline CaseGroup combine_cases(std::span<const cases::Case> items, std::uint64_t seed) {
+  CaseGroup group;
+  for (const cases::Case& item : items) {
+    const ir::GraphPtr one = cases::graph_of(item);
+    Values parameters;
+    for (const TensorType& type : one->parameter_types()) parameters.push_back(group.graph.parameter(type));
+    const std::vector<Literal> own = cases::arguments_of(item, *one, seed);
+    group.arguments.insert(group.arguments.end(), own.begin(), own.end());
+    group.first_result.push_back(group.graph.results.size());
+    const Values results = group.graph.inline_graph(*one, parameters);
+    group.graph.results.insert(group.graph.results.end(), results.begin(), results.end());
+  }
+  group.first_result.push_back(group.graph.results.size());
+  return group;
+}
+
+/// Runs the cases as one program; expects what the interpreter gives.
+inline void expect_cases(std::span<const cases::Case> items, std::uint64_t seed, bool compile) {
+  SCOPED_TRACE("cases from " + items.front().name + " to " + items.back().name + ", seed " + std::to_string(seed));
+  try {
+    const CaseGroup group = combine_cases(items, seed);
+    const Program program = pass::lower(group.graph, gpu_target(), {});
+    pass::verify(program);
+    const std::vector<Literal> expected = ir::interpret(group.graph, group.arguments);
+    const std::vector<Literal> got = run(program, group.arguments, compile ? compiled(program) : interpret_kernel);
+    for (std::size_t c = 0; c < items.size(); ++c)
+      for (std::size_t r = group.first_result[c]; r < group.first_result[c + 1]; ++r)
+        EXPECT_EQ(cases::difference(Literal(expected[r].type(), got[r].storage()), expected[r], items[c].slack), "")
+            << items[c].name << ", result " << r - group.first_result[c];
+  } catch (const std::exception& error) {
+    ADD_FAILURE() << error.what();
+  }
+}
+
+}  // namespace tessera::testing
