@@ -15,6 +15,7 @@
 
 #include "cuda_nodes.hpp"
 #include "tessera/backend/cuda/cudnn.hpp"
+#include "tessera/backend/cuda/weights_layout.hpp"
 #include "tessera/core/error.hpp"
 
 namespace tessera::cuda {
@@ -423,7 +424,7 @@ struct Images {
   bool output_first = false;
   std::optional<DType> result = std::nullopt;
 };
-std::vector<pass::LibraryCall> calls_of(const Images& s) {
+ir::Graph graph_of(const Images& s) {
   const auto spatial = static_cast<std::int64_t>(s.image.size());
   Integers images(s.image.size()), kernel(s.image.size());
   for (std::int64_t d = 0; d < spatial; ++d) {
@@ -456,8 +457,11 @@ std::vector<pass::LibraryCall> calls_of(const Images& s) {
   ir::Graph graph;
   const ir::Value l = graph.parameter({s.dtype, x}), r = graph.parameter({s.dtype, w});
   graph.results = {graph.add1(ir::Op::Convolution, {l, r}, attributes)};
+  return graph;
+}
+std::vector<pass::LibraryCall> calls_of(const Images& s) {
   std::vector<pass::LibraryCall> list;
-  const ir::GraphPtr both = transform::vjp(graph, {true, true}, {true});
+  const ir::GraphPtr both = transform::vjp(graph_of(s), {true, true}, {true});
   for (const ir::Node& node : both->nodes)
     if (node.op == ir::Op::Convolution)
       list.push_back({node, both->types(node.operands), both->type(node.results[0]), {}});
@@ -636,6 +640,38 @@ TEST(Cudnn, ChoicesBringBackEngineAndKnobs) {
     if (*wrong == 0) continue;
     Choices damaged(key + " = " + wrong + "\n");
     EXPECT_THROW(library.prepare(call, Precision::Float32, {damaged, "H200", timer}), Error) << wrong;
+  }
+}
+
+// ---- the order of weights ----
+
+TEST(Cudnn, WeightsInTheOrderThatEnginesWant) {
+  for (const std::int64_t groups : {1, 2}) {
+    Images s;
+    s.groups = groups;
+    const ir::GraphPtr given = transform::vjp(graph_of(s), {true, true}, {true});
+    const ir::Graph arranged = arrange_weights(*given);
+    ir::verify(arranged);
+    std::size_t ordered = 0;
+    for (const ir::Node& node : arranged.nodes) {
+      if (node.op != ir::Op::Convolution) continue;
+      const auto c = pass::as_convolution(node, arranged.types(node.operands), arranged.type(node.results[0]));
+      ASSERT_TRUE(c);
+      // Outputs outermost, inputs innermost; groups stand before the outputs.
+      const std::size_t outputs = c->weights.dims.size() - 4;
+      const bool wanted =
+          c->weights.strides[outputs + 1] == 1 && c->weights.strides[outputs] > c->weights.strides[outputs + 2];
+      ordered += wanted ? 1 : 0;
+    }
+    EXPECT_EQ(ordered, groups == 1 ? 3U : 2U);
+    std::vector<Literal> arguments;
+    for (const TensorType& type : given->parameter_types())
+      arguments.push_back(cases::random_literal(type, {-2, 2}, arguments.size()));
+    const std::vector<Literal> want = ir::interpret(*given, arguments), got = ir::interpret(arranged, arguments);
+    ASSERT_EQ(got.size(), want.size());
+    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_TRUE(got[i].identical(want[i])) << "result " << i;
+    const ir::Graph again = arrange_weights(arranged);
+    EXPECT_EQ(again.key(), arranged.key()) << "what is in order stays";
   }
 }
 

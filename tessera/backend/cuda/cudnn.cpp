@@ -158,6 +158,22 @@ std::optional<Convolution> as_dnn_convolution(const pass::LibraryCall& call) {
   return c;
 }
 
+bool has_engine_by_rules(const pass::LibraryCall& call) {
+  const auto c = as_dnn_convolution(call);
+  if (!c) return false;
+  const DType given = call.operand_types[0].dtype;
+  if (call.epilogue.empty() && c->computed().dtype == given) return true;
+  // More than the convolution alone: engines that the library compiles, which take what follows.
+  for (const View* view : {&c->source, &c->weights, &c->destination})
+    if (view->dims[1] != 1 && view->strides[1] != 1) return false;
+  const bool alone = call.epilogue.empty() && c->pass == Pass::Forward;
+  if (given == DType::F32) return c->strides.size() == 2;
+  if (given == DType::F64) return false;
+  const bool even = c->source.dims[1] % 2 == 0 && c->destination.dims[1] % 2 == 0;
+  const bool grouped = c->source.dims[1] != c->weights.dims[1];
+  return alone || (even && !grouped);
+}
+
 /// The library on a device, and what is made with it.
 struct Cudnn::State {
   dnn::Api api;

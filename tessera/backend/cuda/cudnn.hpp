@@ -21,6 +21,9 @@ namespace tessera::cuda {
 /// outputs. Nothing when it has no such form, or the library no kernels for its types in any version.
 std::optional<pass::Convolution> as_dnn_convolution(const pass::LibraryCall& call);
 
+/// Whether cuDNN 9 has engines for it, by rules, without the library: for plans of devices that are not there.
+bool has_engine_by_rules(const pass::LibraryCall& call);
+
 /// The library on one device.
 class Cudnn {
  public:
