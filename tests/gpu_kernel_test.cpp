@@ -261,7 +261,7 @@ TEST(GpuVerify, NamesTheRuleThatIsBroken) {
          b.local("large", DType::F32, 20000, true);
          b.local("larger", DType::F64, 5000, true);
        }),
-       "shared locals take 120000 bytes");
+       "takes 120000 bytes of shared memory");
 }
 
 TEST(GpuText, ReadsWell) {

@@ -261,7 +261,7 @@ TEST(Text, PlainC) {
             "// good\n"
             "// add, f32[4, 10]\n"
             "// model.cpp:12\n"
-            "#include <math.h>\n#include <stdint.h>\n#include <string.h>\n\n"
+            "#include <math.h>\n#include <stdbool.h>\n#include <stdint.h>\n#include <string.h>\n\n"
             "void good(void* const* arguments, int64_t begin, int64_t end) {\n"
             "  const float* a = arguments[0];  // f32[40]\n"
             "  float* out = arguments[1];  // f32[40]\n"

@@ -17,6 +17,7 @@
 //             barrier between them. A Vector loop inside has at most kLanes elements, and is unrolled.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -31,7 +32,7 @@ namespace tessera::kernel {
 constexpr std::int64_t kLanes = 16;
 
 /// Bytes of shared memory that every GPU from sm_80 on can give to one block.
-constexpr std::int64_t kSharedBytes = 99L * 1024;
+constexpr std::size_t kSharedBytes = 99UL * 1024;
 
 enum class Op : std::uint8_t {
   // Leaves.
@@ -314,5 +315,8 @@ std::string render_c(const Kernel& kernel);
 /// compiled with --fmad=false. Vector loops load and store 16 bytes at once where addresses allow it: arguments begin
 /// at multiples of 16 bytes.
 std::string render_cuda(const std::vector<const Kernel*>& kernels, const std::vector<std::string>& names);
+
+/// Dynamic shared memory that a launch of the kernel, as render_cuda writes it, must be given.
+std::size_t shared_bytes(const Kernel& kernel);
 
 }  // namespace tessera::kernel

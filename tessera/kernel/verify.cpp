@@ -31,15 +31,14 @@ class Verifier {
     threads_ = k_.threads();
     on_gpu_ = !k_.body.empty() && k_.body[0].kind == Statement::Kind::Loop && k_.body[0].loop == LoopKind::Grid;
     require(!on_gpu_ || threads_ > 0, "the grid loop holds no threads loop");
-    std::int64_t shared = 0;
     for (const Local& l : k_.locals) {
       require(!l.shared || on_gpu_, "local {} is shared, but there are no blocks", l.name);
-      if (!l.shared) continue;
-      require(l.count <= kSharedBytes, "local {} has too many elements for shared memory", l.name);
-      shared += l.count * static_cast<std::int64_t>(size_of(l.dtype));
+      require(!l.shared || l.count <= static_cast<std::int64_t>(kSharedBytes),
+              "local {} has too many elements for shared memory", l.name);
     }
-    require(shared <= kSharedBytes, "its shared locals take {} bytes; a block has {}", shared, kSharedBytes);
     block(k_.body, 0);
+    require(!on_gpu_ || shared_bytes(k_) <= kSharedBytes, "it takes {} bytes of shared memory; a block has {}",
+            shared_bytes(k_), kSharedBytes);
   }
 
  private:
