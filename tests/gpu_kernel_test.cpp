@@ -1,54 +1,67 @@
-// Kernels for a GPU: what verify refuses, the plain C text (threads one after the other) against the interpreter and
-// against loops written here.
+// Kernels for a GPU: what verify refuses; plain C (threads one after the other), CUDA C++ (threads as fibers) and the
+// interpreter against each other (any NaN equals any NaN), and against loops written here.
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <cstring>
 #include <random>
 
+#include "cuda_on_host.hpp"
 #include "gpu_kernels.hpp"
 #include "kernel_interpreter.hpp"
+#include "operations.hpp"
 #include "tessera/backend/cpu/ccompiler.hpp"
-#include "tessera/core/literal.hpp"
 
 namespace tessera::kernel {
 namespace {
 
-using Buffers = std::vector<Literal>;
+using testing::CudaOnHost;
 using testing::gpu_kernels;
 using testing::KernelInterpreter;
 
-constexpr std::int64_t kGuard = 16;  // elements behind each buffer, which nothing may touch
-
-Buffers make_buffers(const Kernel& k, std::mt19937& random) {
+/// Numbers to compute with, without edge values.
+Buffers plain_buffers(const Kernel& k, std::mt19937& random) {
   Buffers buffers;
   for (const Argument& a : k.arguments) {
-    Literal buffer(TensorType{a.dtype, {a.count + kGuard}});
-    for (std::int64_t i = 0; i < a.count + kGuard; ++i) {
+    Literal buffer(TensorType{a.dtype, {a.count}});
+    for (std::int64_t i = 0; i < a.count; ++i) {
       if (is_float(a.dtype))
         buffer.set_double(i, std::uniform_real_distribution<double>(-2, 2)(random));
       else
-        buffer.set_integer(i, a.dtype == DType::Bool ? static_cast<std::int64_t>(random() & 1U)
-                                                     : static_cast<std::int64_t>(random() % 15));
+        buffer.set_integer(i, static_cast<std::int64_t>(random() % 15));
     }
     buffers.push_back(buffer);
   }
   return buffers;
 }
 
-Buffers copy(const Buffers& buffers) {
-  Buffers copies;
-  for (const Literal& b : buffers) {
-    copies.emplace_back(b.type());
-    std::memcpy(copies.back().data(), b.data(), b.bytes());
-  }
-  return copies;
-}
-
 std::vector<void*> pointers(const Buffers& buffers) {
   std::vector<void*> result;
   for (const Literal& b : buffers) result.push_back(b.data());
   return result;
+}
+
+/// Every operation on every type, a thread for each element and in vectors.
+std::vector<Kernel> operation_kernels() {
+  std::vector<Kernel> kernels;
+  for (const DType d : kTypes) {
+    Kernel k;
+    k.name = "operations_" + std::string(tessera::name(d));
+    Builder b(k);
+    const std::int64_t n = 32 * 8;
+    const auto x = b.argument("x", d, n, false);
+    const auto y = b.argument("y", d, n, false);
+    const auto z = b.argument("z", d, n, false);
+    b.open(LoopKind::Grid, "block", 1);
+    const Expr t = b.open(LoopKind::Threads, "t", 32);
+    const Expr i = b.add(b.mul(t, b.index(8)), b.open(LoopKind::Vector, "j", 8));
+    for (const Expr e : all_operations(b, d, b.load(x, i), b.load(y, i), b.load(z, i)))
+      b.store(b.argument("out", b.dtype(e), n, true), i, e);
+    b.close();
+    b.close();
+    b.close();
+    kernels.push_back(std::move(k));
+  }
+  return kernels;
 }
 
 class GpuKernelTest : public ::testing::Test {
@@ -76,24 +89,39 @@ class GpuKernelTest : public ::testing::Test {
   std::unique_ptr<::testing::ScopedTrace> trace_;
 };
 
-TEST_F(GpuKernelTest, PlainCComputesWhatTheInterpreterDoes) {
-  const std::vector<Kernel> kernels = gpu_kernels();
+TEST_F(GpuKernelTest, TheInterpreterPlainCAndCudaComputeTheSameBits) {
+  std::vector<Kernel> kernels = gpu_kernels();
+  const std::size_t by_hand = kernels.size();
+  for (Kernel& k : operation_kernels()) kernels.push_back(std::move(k));
+  for (int n = 0; n < 12; ++n) {
+    kernels.emplace_back().name = "random" + std::to_string(n);
+    Generator(kernels.back(), random).run(true);
+  }
   std::vector<const Kernel*> all;
   for (const Kernel& k : kernels) {
     ASSERT_NO_THROW(verify(k)) << to_string(k);
     all.push_back(&k);
   }
-  const auto compiled = cpu::compile_by_c(all);
+  const auto c = cpu::compile_by_c(all);
+  const CudaOnHost cuda(all);
   for (std::size_t n = 0; n < kernels.size(); ++n) {
-    const Buffers by_c = make_buffers(kernels[n], random);
-    const Buffers expected = copy(by_c);
-    run_c(compiled[n], kernels[n], by_c);
-    const auto arguments = pointers(expected);
-    KernelInterpreter(kernels[n], arguments).run();
-    for (std::size_t a = 0; a < by_c.size(); ++a)
-      ASSERT_TRUE(by_c[a].identical(expected[a]))
-          << kernels[n].name << ", argument " << kernels[n].arguments[a].name << "\n"
-          << to_string(kernels[n]) << render_c(kernels[n]);
+    const Kernel& k = kernels[n];
+    const Buffers by_c = make_buffers(k, random);
+    const Buffers by_cuda = copy(by_c);
+    const Buffers by_interpreter = copy(by_c);
+    run_c(c[n], k, by_c);
+    ASSERT_NO_THROW(cuda.run(n, pointers(by_cuda).data(), random())) << k.name;
+    if (n < by_hand) KernelInterpreter(k, pointers(by_interpreter)).run();
+    for (std::size_t a = 0; a < by_c.size(); ++a) {
+      std::int64_t at = difference(by_c[a], by_cuda[a]);
+      ASSERT_EQ(at, -1) << k.name << ", argument " << k.arguments[a].name << ": C has " << by_c[a].get_double(at)
+                        << ", CUDA " << by_cuda[a].get_double(at) << "\n"
+                        << to_string(k) << render_cuda({&k}, {k.name});
+      if (n < by_hand) at = difference(by_c[a], by_interpreter[a]);
+      ASSERT_EQ(at, -1) << k.name << ", argument " << k.arguments[a].name << ": C has " << by_c[a].get_double(at)
+                        << ", the interpreter " << by_interpreter[a].get_double(at) << "\n"
+                        << to_string(k) << render_c(k);
+    }
   }
 }
 
@@ -101,7 +129,7 @@ TEST_F(GpuKernelTest, RowsColumnsAndSoftmaxAreWhatLoopsGive) {
   const std::int64_t rows = 37, columns = 700;
   for (const std::int64_t width : {1, 8, 32, 256}) {
     const Kernel k = testing::rows_kernel(DType::F32, Op::Add, rows, columns, width);
-    const Buffers buffers = make_buffers(k, random);
+    const Buffers buffers = plain_buffers(k, random);
     run_c(k, buffers);
     for (std::int64_t r = 0; r < rows; ++r) {
       double sum = 0;
@@ -110,7 +138,7 @@ TEST_F(GpuKernelTest, RowsColumnsAndSoftmaxAreWhatLoopsGive) {
     }
   }
   const Kernel by_columns = testing::columns_kernel(301, 192, 8, 16);
-  Buffers buffers = make_buffers(by_columns, random);
+  Buffers buffers = plain_buffers(by_columns, random);
   run_c(by_columns, buffers);
   for (std::int64_t c = 0; c < 192; ++c) {
     double sum = 0;
@@ -118,7 +146,7 @@ TEST_F(GpuKernelTest, RowsColumnsAndSoftmaxAreWhatLoopsGive) {
     EXPECT_NEAR(buffers[1].get_double(c), sum, 1e-3) << "column " << c;
   }
   const Kernel softmax = testing::softmax_kernel(6, 1000, 128);
-  buffers = make_buffers(softmax, random);
+  buffers = plain_buffers(softmax, random);
   run_c(softmax, buffers);
   for (std::int64_t r = 0; r < 6; ++r) {
     double sum = 0;
@@ -130,14 +158,14 @@ TEST_F(GpuKernelTest, RowsColumnsAndSoftmaxAreWhatLoopsGive) {
 
 TEST_F(GpuKernelTest, TilesRoundsAndUpdatesAreWhatLoopsGive) {
   const Kernel transpose = testing::transpose_kernel(DType::F32, 100, 70);
-  Buffers buffers = make_buffers(transpose, random);
+  Buffers buffers = plain_buffers(transpose, random);
   run_c(transpose, buffers);
   for (std::int64_t r = 0; r < 100; ++r)
     for (std::int64_t c = 0; c < 70; ++c)
       ASSERT_EQ(buffers[1].get_double(c * 100 + r), buffers[0].get_double(r * 70 + c));
 
   const Kernel rounds = testing::rounds_kernel(96);
-  buffers = make_buffers(rounds, random);
+  buffers = plain_buffers(rounds, random);
   run_c(rounds, buffers);
   for (std::int64_t block = 0; block < 2; ++block) {
     std::vector<std::int64_t> cells(96);
@@ -152,7 +180,7 @@ TEST_F(GpuKernelTest, TilesRoundsAndUpdatesAreWhatLoopsGive) {
   }
 
   const Kernel update = testing::update_kernel(16, 192);
-  buffers = make_buffers(update, random);
+  buffers = plain_buffers(update, random);
   const Buffers before = copy(buffers);
   run_c(update, buffers);
   for (std::int64_t i = 0; i < 16 * 192; ++i)

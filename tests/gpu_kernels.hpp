@@ -1,7 +1,9 @@
 // Kernels for a GPU, written by hand: the shapes that the scheduler makes, and corners of the IR.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <string>
 #include <vector>
 
 #include "tessera/kernel/kernel.hpp"
@@ -269,18 +271,77 @@ inline Kernel update_kernel(std::int64_t rows, std::int64_t columns) {
   return k;
 }
 
+/// What must stay in order within an iteration of a vector loop: a load behind a store to its argument, two stores to
+/// one argument, an index that the loop itself writes, a condition that differs from element to element.
+inline Kernel order_kernel(std::int64_t vector) {
+  Kernel k;
+  k.name = "order_" + std::to_string(vector);
+  Builder b(k);
+  const std::int64_t n = 3 * 32 * vector;
+  const auto a = b.argument("a", DType::F32, n, false);
+  const auto first = b.argument("first", DType::F32, n, true);
+  const auto second = b.argument("second", DType::F32, n, true);
+  const auto third = b.argument("third", DType::F32, n, true);
+  const auto fourth = b.argument("fourth", DType::F32, n, true);
+  const auto places = b.local("places", DType::I64, vector);
+  const Expr block = b.open(LoopKind::Grid, "block", 3);
+  const Expr t = b.open(LoopKind::Threads, "t", 32);
+  const Expr j = b.open(LoopKind::Vector, "j", vector);
+  const Expr at = b.add(b.mul(b.add(b.mul(block, b.index(32)), t), b.index(vector)), j);
+  const auto f32 = [&](double v) { return b.constant(DType::F32, v); };
+  b.store(first, at, b.add(b.load(a, at), b.load(first, at)));
+  b.store(second, at, b.mul(b.load(first, at), f32(2)));
+  b.store(third, at, b.load(a, at));
+  b.store(third, at, b.add(b.load(third, at), f32(1)), b.binary(Op::Greater, b.load(a, at), f32(0)));
+  b.write(places, b.lane(), b.sub(at, j));
+  b.store(fourth, b.add(b.read(places, b.lane()), j), b.load(a, b.add(b.read(places, b.lane()), j)),
+          b.binary(Op::Less, at, b.index(n - 2)));
+  b.close();
+  b.close();
+  b.close();
+  return k;
+}
+
+/// Indices around zero, quotients and remainders, and products beyond 32 bits, in one sum.
+inline Kernel index_kernel() {
+  Kernel k;
+  k.name = "indices";
+  Builder b(k);
+  const std::int64_t n = 7 * 64;
+  const auto a = b.argument("a", DType::F32, n, false);
+  const auto out = b.argument("out", DType::I64, n, true);
+  const auto picked = b.argument("picked", DType::F32, n, true);
+  const Expr block = b.open(LoopKind::Grid, "block", 7);
+  const Expr t = b.open(LoopKind::Threads, "t", 64);
+  const Expr at = b.add(b.mul(block, b.index(64)), t);
+  const auto integer = [&](Op op, Expr x, std::int64_t y) { return b.binary(op, x, b.index(y)); };
+  const Expr back = b.sub(t, integer(Op::Multiply, block, 11));
+  Expr sum = integer(Op::Divide, back, 5);
+  for (const Expr e :
+       {integer(Op::Remainder, back, 7), integer(Op::Multiply, at, 1LL << 40),
+        b.mul(integer(Op::Multiply, at, 1 << 16), integer(Op::Add, t, 1 << 16)),
+        integer(Op::Remainder, integer(Op::Multiply, at, 1LL << 33), 1000003),
+        integer(Op::Minimum, integer(Op::Maximum, back, -3), 9), b.unary(Op::Abs, back), integer(Op::ShiftLeft, at, 35),
+        integer(Op::And, at, 21), b.select(integer(Op::Less, back, 0), back, integer(Op::Multiply, at, 1LL << 36))})
+    sum = b.add(sum, e);
+  b.store(out, at, sum);
+  const Expr from = integer(Op::Minimum, integer(Op::Maximum, integer(Op::Subtract, at, 5), 0), n - 9);
+  b.store(picked, at, b.load(a, from));
+  b.close();
+  b.close();
+  return k;
+}
+
 /// All of them.
 inline std::vector<Kernel> gpu_kernels() {
   std::vector<Kernel> kernels;
   for (const DType d :
-       {DType::F32, DType::F16, DType::BF16, DType::F64, DType::I32, DType::U8, DType::I64, DType::Bool})
-    for (const std::int64_t vector : {1, 4, 8}) {
-      kernels.push_back(map_kernel(d, 4096, vector));
-      kernels.push_back(map_kernel(d, 1001, vector));
-      kernels.push_back(map_kernel(d, 1000, vector, 32));
-    }
-  for (const DType d : {DType::F32, DType::BF16, DType::F64, DType::I16, DType::U8, DType::Bool})
-    kernels.push_back(copy_kernel(d, 4096));
+       {DType::F32, DType::F16, DType::BF16, DType::F64, DType::I32, DType::U8, DType::I16, DType::Bool}) {
+    for (const std::int64_t vector : {2, 8}) kernels.push_back(map_kernel(d, 1000, vector, 32));
+    kernels.push_back(map_kernel(d, 1001, 4));
+    kernels.push_back(map_kernel(d, 2048, 16));
+    kernels.push_back(copy_kernel(d, 2048));
+  }
   for (const std::int64_t width : {1, 8, 32, 128, 256})
     kernels.push_back(rows_kernel(DType::F32, Op::Add, 37, 700, width));
   kernels.push_back(rows_kernel(DType::F32, Op::Maximum, 5, 5000, 1024, 1024));
@@ -303,6 +364,8 @@ inline std::vector<Kernel> gpu_kernels() {
   kernels.push_back(softmax_kernel(6, 12, 32));
   kernels.push_back(rounds_kernel(96));
   kernels.push_back(update_kernel(16, 192));
+  for (const std::int64_t vector : {4, 12}) kernels.push_back(order_kernel(vector));
+  kernels.push_back(index_kernel());
   return kernels;
 }
 

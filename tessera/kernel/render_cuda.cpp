@@ -282,7 +282,9 @@ class Renderer final : public CText {
     const Exchange exchange(s);
     const DType d = k_.locals[at(s.index)].dtype;
     const std::string x = locals_[at(s.index)] + (k_.locals[at(s.index)].count == 1 ? "" : "[0]");
-    const auto merge = [&](const std::string& a, const std::string& b) { return strip(binary(s.monoid, d, a, b)); };
+    const auto merge = [&](const std::string& a, const std::string& b) {  // both are evaluated: no && of shuffles
+      return strip(d == DType::Bool ? infix(s.monoid, a, b) : binary(s.monoid, d, a, b));
+    };
     const auto shuffles = [&](std::int64_t from, std::int64_t to) {
       for (std::int64_t step = from; step < to; step *= 2)
         line(fmt::format("{} = {};", x, merge(x, shuffle(d, x, step))));
