@@ -149,29 +149,37 @@ std::optional<Convolution> as_dnn_convolution(const pass::LibraryCall& call) {
     const std::int64_t room = c->source.dims[d + 2] + 2 * c->low[d] - reach;
     if (room >= 0 && room / c->strides[d] + 1 == c->destination.dims[d + 2]) c->high[d] = c->low[d];
   }
-  for (std::size_t i = 0; i < call.epilogue.size(); ++i) {
-    if (c->pass == Pass::BackwardWeights) return std::nullopt;
-    const std::int64_t width = call.result_type.shape.back();
-    const bool along_features = c->computed().dims[1] == width && (width == 1 || c->computed().strides[1] == 1);
-    if (call.epilogue[i].kind == Kind::AddBias && !along_features) return std::nullopt;
-  }
+  const std::int64_t width = call.result_type.shape.back();
+  const bool along_features = c->computed().dims[1] == width && (width == 1 || c->computed().strides[1] == 1);
+  for (const auto& e : call.epilogue)
+    if (c->pass == Pass::BackwardWeights || (e.kind == Kind::AddBias && !along_features)) return std::nullopt;
   return c;
 }
 
-bool has_engine_by_rules(const pass::LibraryCall& call) {
+namespace {
+
+/// What follows a convolution is left to a generated kernel where products are exact: the engines that take it are
+/// compiled by the library at run time, and of these the fast ones compute with tensor cores.
+bool may_fuse(const pass::LibraryCall& call, Precision precision) {
+  const DType given = call.operand_types[0].dtype;
+  return call.epilogue.empty() || (given == DType::F32 ? precision != Precision::Float32 : given != DType::F64);
+}
+
+}  // namespace
+
+bool has_engine_by_rules(const pass::LibraryCall& call, Precision precision) {
   const auto c = as_dnn_convolution(call);
-  if (!c) return false;
+  if (!c || !may_fuse(call, precision)) return false;
   const DType given = call.operand_types[0].dtype;
   if (call.epilogue.empty() && c->computed().dtype == given) return true;
-  // More than the convolution alone: engines that the library compiles, which take what follows.
-  for (const View* view : {&c->source, &c->weights, &c->destination})
-    if (view->dims[1] != 1 && view->strides[1] != 1) return false;
-  const bool alone = call.epilogue.empty() && c->pass == Pass::Forward;
-  if (given == DType::F32) return c->strides.size() == 2;
-  if (given == DType::F64) return false;
+  for (const View* view : {&c->source, &c->weights, &c->destination}) {  // features innermost
+    Integers outside_in = view->strides;
+    std::rotate(outside_in.begin() + 1, outside_in.begin() + 2, outside_in.end());
+    if (outside_in.back() != 1 || !std::is_sorted(outside_in.rbegin(), outside_in.rend())) return false;
+  }
   const bool even = c->source.dims[1] % 2 == 0 && c->destination.dims[1] % 2 == 0;
   const bool grouped = c->source.dims[1] != c->weights.dims[1];
-  return alone || (even && !grouped);
+  return c->pass == Pass::Forward || given == DType::F32 || (even && !grouped);
 }
 
 /// The library on a device, and what is made with it.
@@ -197,7 +205,9 @@ class OperationGraph {
  public:
   OperationGraph(const dnn::Api& api, dnn::Handle handle, const Convolution& c, const pass::LibraryCall& call)
       : api_(api) {
-    // A result that is wider than the operands, and one that something follows on, stays in registers as f32.
+    // A result that is wider than the operands, and one that something follows on, stays in registers as f32; an
+    // identity writes it. (Without that identity, cuDNN 9 takes convolution + bias + relu for its older fused call, and
+    // proposes fewer engines.)
     const View& computed = c.computed();
     const DType given = call.operand_types[0].dtype;
     const DType compute = given == DType::F64 ? DType::F64 : DType::F32;
@@ -217,26 +227,24 @@ class OperationGraph {
     convolution(c, ids, compute);
 
     std::int64_t addend = 2;
-    for (std::size_t i = 0; i < call.epilogue.size(); ++i) {
-      const Kind kind = call.epilogue[i].kind;
-      const bool ends_here = i + 1 == call.epilogue.size();
-      const std::int64_t next = ends_here ? result : last + 1;
-      tensor(next, ends_here ? computed : inside);
+    for (const auto& e : call.epilogue) {
+      const std::int64_t next = last + 1;
+      tensor(next, inside);
       std::int64_t other = -1;
-      if (kind != Kind::Relu) {
+      if (e.kind != Kind::Relu) {
         other = addend++;
         View view = computed;
-        if (kind == Kind::AddBias)
+        if (e.kind == Kind::AddBias)
           for (std::size_t d = 0; d < view.dims.size(); ++d) {
             view.strides[d] = d == 1 ? 1 : computed.dims[1];
             if (d != 1) view.dims[d] = 1;
           }
         tensor(other, view);
       }
-      pointwise(kind == Kind::Relu ? dnn::kRelu : dnn::kAdd, last, other, next, compute);
+      pointwise(e.kind == Kind::Relu ? dnn::kRelu : dnn::kAdd, last, other, next, compute);
       last = next;
     }
-    if (last == kInside) {
+    if (!ends) {
       tensor(result, computed);
       pointwise(dnn::kIdentity, last, -1, result, compute);
     }
@@ -345,13 +353,27 @@ struct Configuration {
   }
 };
 
-/// Deterministic, and no less precise than asked: products of f32 as such unless TensorFloat32 will do.
-bool allowed(const std::vector<int>& notes, DType given, Precision precision) {
-  return std::none_of(notes.begin(), notes.end(), [&](int note) {
-    return note == dnn::kTensorCore ? given == DType::F32 && precision == Precision::Float32
-                                    : note >= dnn::kDownConvertInputs && note <= dnn::kWinograd13x13;
-  });
-}
+/// Which engines will do.
+struct Wanted {
+  DType given;
+  Precision precision;
+  /// Of engines that the library compiles it is known that their relu keeps NaN (seen in the machine code of cuDNN 9.19
+  /// for sm_80 and sm_90); of the others it is not.
+  bool compiled;
+
+  Wanted(const pass::LibraryCall& call, Precision asked)
+      : given(call.operand_types[0].dtype),
+        precision(asked),
+        compiled(std::any_of(call.epilogue.begin(), call.epilogue.end(),
+                             [](const auto& e) { return e.kind == Kind::Relu; })) {}
+  /// Deterministic, and no less precise than asked: products of f32 as such unless TensorFloat32 will do.
+  [[nodiscard]] bool allows(const std::vector<int>& notes) const {
+    return std::none_of(notes.begin(), notes.end(), [&](int note) {
+      return note == dnn::kTensorCore ? given == DType::F32 && precision == Precision::Float32
+                                      : note >= dnn::kDownConvertInputs && note <= dnn::kWinograd13x13;
+    });
+  }
+};
 
 class ConvolutionCall final : public Call {
  public:
@@ -395,7 +417,7 @@ class ConvolutionCall final : public Call {
 
 /// What the library proposes and is allowed, best first; nothing in a mode that knows nothing of such graphs.
 std::vector<Configuration> proposals(const dnn::Api& api, const std::optional<Descriptor>& device,
-                                     const OperationGraph& graph, int mode, DType given, Precision precision) {
+                                     const OperationGraph& graph, int mode, const Wanted& wanted) {
   std::vector<Descriptor> configurations = several(api, dnn::kEngineConfig, kMostConfigurations);
   try {
     Descriptor heuristic(api, dnn::kEngineHeuristic);
@@ -409,13 +431,14 @@ std::vector<Configuration> proposals(const dnn::Api& api, const std::optional<De
   for (const Descriptor& configuration : configurations) {
     std::vector<Descriptor> engine = several(api, dnn::kEngine, 1);
     configuration.get(dnn::kConfigEngine, engine);
-    if (engine.empty() ||
-        !allowed(engine[0].get<int>(dnn::kEngineNumericalNotes, dnn::kTypeNumericalNote, 16), given, precision))
+    if (engine.empty() || !wanted.allows(engine[0].get<int>(dnn::kEngineNumericalNotes, dnn::kTypeNumericalNote, 16)))
       continue;
+    const auto behavior = engine[0].get<int>(dnn::kEngineBehaviorNotes, dnn::kTypeBehaviorNote, 16);
+    const bool compiled = std::find(behavior.begin(), behavior.end(), dnn::kRuntimeCompilation) != behavior.end();
+    if (wanted.compiled && !compiled) continue;
     Configuration& made = list.emplace_back();
     made.engine = engine[0].integer(dnn::kEngineIndex);
-    const auto behavior = engine[0].get<int>(dnn::kEngineBehaviorNotes, dnn::kTypeBehaviorNote, 16);
-    made.compiled = std::find(behavior.begin(), behavior.end(), dnn::kRuntimeCompilation) != behavior.end();
+    made.compiled = compiled;
     std::vector<Descriptor> knobs = several(api, dnn::kKnobChoice, 48);
     configuration.get(dnn::kConfigKnobChoices, knobs);
     for (const Descriptor& knob : knobs)
@@ -467,7 +490,7 @@ std::string Cudnn::version() const { return "cuDNN " + std::to_string(state_->ap
 
 bool Cudnn::has_engine(const pass::LibraryCall& call, Precision precision) {
   const auto c = as_dnn_convolution(call);
-  if (!c) return false;
+  if (!c || !may_fuse(call, precision)) return false;
   const std::lock_guard lock(state_->asking);
   const auto [answer, fresh] = state_->answers.try_emplace(key_of(*c, call, precision, version()), false);
   if (!fresh) return answer->second;
@@ -475,8 +498,7 @@ bool Cudnn::has_engine(const pass::LibraryCall& call, Precision precision) {
     const OperationGraph graph(state_->api, state_->handle, *c, call);
     for (const int mode : {dnn::kFallback, dnn::kModeA})  // the quicker one first
       answer->second =
-          answer->second ||
-          !proposals(state_->api, state_->device, graph, mode, call.operand_types[0].dtype, precision).empty();
+          answer->second || !proposals(state_->api, state_->device, graph, mode, {call, precision}).empty();
   } catch (const Error&) {
     // A graph that the library refuses.
   }
@@ -532,8 +554,7 @@ std::unique_ptr<Call> Cudnn::prepare(const pass::LibraryCall& call, Precision pr
         std::vector<Candidate> list;
         std::size_t compiled = 0;
         for (const int mode : {dnn::kModeA, dnn::kFallback})
-          for (const Configuration& proposal :
-               proposals(api, state_->device, graph, mode, call.operand_types[0].dtype, precision)) {
+          for (const Configuration& proposal : proposals(api, state_->device, graph, mode, {call, precision})) {
             if (list.size() == kMostCandidates) break;
             if (proposal.compiled && compiled == kMostCompiled) continue;
             auto made = planned(proposal);

@@ -22,7 +22,7 @@ namespace tessera::cuda {
 std::optional<pass::Convolution> as_dnn_convolution(const pass::LibraryCall& call);
 
 /// Whether cuDNN 9 has engines for it, by rules, without the library: for plans of devices that are not there.
-bool has_engine_by_rules(const pass::LibraryCall& call);
+bool has_engine_by_rules(const pass::LibraryCall& call, Precision precision);
 
 /// The library on one device.
 class Cudnn {
