@@ -40,30 +40,6 @@ std::vector<void*> pointers(const Buffers& buffers) {
   return result;
 }
 
-/// Every operation on every type, a thread for each element and in vectors.
-std::vector<Kernel> operation_kernels() {
-  std::vector<Kernel> kernels;
-  for (const DType d : kTypes) {
-    Kernel k;
-    k.name = "operations_" + std::string(tessera::name(d));
-    Builder b(k);
-    const std::int64_t n = 32 * 8;
-    const auto x = b.argument("x", d, n, false);
-    const auto y = b.argument("y", d, n, false);
-    const auto z = b.argument("z", d, n, false);
-    b.open(LoopKind::Grid, "block", 1);
-    const Expr t = b.open(LoopKind::Threads, "t", 32);
-    const Expr i = b.add(b.mul(t, b.index(8)), b.open(LoopKind::Vector, "j", 8));
-    for (const Expr e : all_operations(b, d, b.load(x, i), b.load(y, i), b.load(z, i)))
-      b.store(b.argument("out", b.dtype(e), n, true), i, e);
-    b.close();
-    b.close();
-    b.close();
-    kernels.push_back(std::move(k));
-  }
-  return kernels;
-}
-
 class GpuKernelTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -93,6 +69,7 @@ TEST_F(GpuKernelTest, TheInterpreterPlainCAndCudaComputeTheSameBits) {
   std::vector<Kernel> kernels = gpu_kernels();
   const std::size_t by_hand = kernels.size();
   for (Kernel& k : operation_kernels()) kernels.push_back(std::move(k));
+  kernels.push_back(testing::functions_kernel());
   for (int n = 0; n < 12; ++n) {
     kernels.emplace_back().name = "random" + std::to_string(n);
     Generator(kernels.back(), random).run(true);

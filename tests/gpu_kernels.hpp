@@ -332,7 +332,26 @@ inline Kernel index_kernel() {
   return k;
 }
 
-/// All of them.
+/// The functions that are F64's alone. On a GPU some need a stack.
+inline Kernel functions_kernel() {
+  Kernel k;
+  k.name = "functions";
+  Builder b(k);
+  const auto a = b.argument("a", DType::F64, 32, false);
+  b.open(LoopKind::Grid, "block", 1);
+  const Expr t = b.open(LoopKind::Threads, "t", 32);
+  const Expr x = b.load(a, t);
+  for (const Op op :
+       {Op::Exp, Op::Expm1, Op::Log, Op::Log1p, Op::Sin, Op::Cos, Op::Tan, Op::Tanh, Op::Atan, Op::Erf, Op::Cbrt})
+    b.store(b.argument("out", DType::F64, 32, true), t, b.unary(op, x));
+  for (const Op op : {Op::Power, Op::Atan2})
+    b.store(b.argument("out", DType::F64, 32, true), t, b.binary(op, x, b.constant(DType::F64, 1.5)));
+  b.close();
+  b.close();
+  return k;
+}
+
+/// All of them but the last.
 inline std::vector<Kernel> gpu_kernels() {
   std::vector<Kernel> kernels;
   for (const DType d :
@@ -367,6 +386,18 @@ inline std::vector<Kernel> gpu_kernels() {
   for (const std::int64_t vector : {4, 12}) kernels.push_back(order_kernel(vector));
   kernels.push_back(index_kernel());
   return kernels;
+}
+
+/// As one unit of CUDA C++, each under a name of its own.
+inline std::string cuda_text(const std::vector<Kernel>& kernels) {
+  std::vector<const Kernel*> pointers;
+  std::vector<std::string> names;
+  for (const Kernel& k : kernels) {
+    verify(k);
+    pointers.push_back(&k);
+    names.push_back(k.name + "_" + std::to_string(names.size()));
+  }
+  return render_cuda(pointers, names);
 }
 
 }  // namespace tessera::testing

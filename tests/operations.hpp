@@ -97,6 +97,30 @@ inline std::vector<Expr> all_operations(Builder& b, DType d, Expr x, Expr y, Exp
   return results;
 }
 
+/// For a GPU: every operation on every type, in vectors.
+inline std::vector<Kernel> operation_kernels() {
+  std::vector<Kernel> kernels;
+  for (const DType d : kTypes) {
+    Kernel k;
+    k.name = "operations_" + std::string(tessera::name(d));
+    Builder b(k);
+    const std::int64_t n = 32 * 8;
+    const auto x = b.argument("x", d, n, false);
+    const auto y = b.argument("y", d, n, false);
+    const auto z = b.argument("z", d, n, false);
+    b.open(LoopKind::Grid, "block", 1);
+    const Expr t = b.open(LoopKind::Threads, "t", 32);
+    const Expr i = b.add(b.mul(t, b.index(8)), b.open(LoopKind::Vector, "j", 8));
+    for (const Expr e : all_operations(b, d, b.load(x, i), b.load(y, i), b.load(z, i)))
+      b.store(b.argument("out", b.dtype(e), n, true), i, e);
+    b.close();
+    b.close();
+    b.close();
+    kernels.push_back(std::move(k));
+  }
+  return kernels;
+}
+
 /// Random nests, indices and expressions.
 class Generator {
  public:

@@ -369,8 +369,12 @@ class Renderer final : public CText {
   std::string own_text(Expr e) override {
     const Node& n = node(e);
     if (n.op == Op::Lane) return variables_[at(vector_)];  // a vector loop has at most kLanes elements
-    if (n.op == Op::PopCount)
-      return fmt::format("({})__popcll(({}){})", c_type(n.dtype), unsigned_name(n.dtype), text(n.a));
+    if (n.op == Op::PopCount || n.op == Op::CountLeadingZeros) {
+      const std::int64_t bits = static_cast<std::int64_t>(size_of(n.dtype)) * 8;
+      const std::string word = fmt::format("(uint64_t)(uint{}_t){}", bits, text(n.a));
+      return n.op == Op::PopCount ? fmt::format("({})__popcll({})", c_type(n.dtype), word)
+                                  : fmt::format("({})(__clzll((int64_t){}) - {})", c_type(n.dtype), word, 64 - bits);
+    }
     if (n.dtype != DType::I64) return "";
     if (!narrow(e)) {
       const bool ring = n.op == Op::Add || n.op == Op::Subtract || n.op == Op::Multiply;
@@ -390,8 +394,6 @@ class Renderer final : public CText {
       default: return "";
     }
   }
-
-  static std::string unsigned_name(DType d) { return fmt::format("uint{}_t", size_of(d) * 8); }
 
   [[nodiscard]] std::string helper_prefix() const override { return "static __device__ __forceinline__ "; }
   [[nodiscard]] const char* own_helper(const std::string& name) const override;
@@ -434,21 +436,13 @@ const char* Renderer::own_helper(const std::string& name) const {
        "  float value;\n  asm(\"cvt.f32.f16 %0, %1;\" : \"=f\"(value) : \"h\"(a));\n  return value;\n}"},
       {"bf16_to_f32", "float bf16_to_f32(uint16_t a) { return __uint_as_float((uint32_t)a << 16); }"},
       {"f32_bits_i32", "int32_t f32_bits_i32(float a) { return __float_as_int(a); }"},
-      {"f32_bits_u32", "uint32_t f32_bits_u32(float a) { return __float_as_uint(a); }"},
+      {"f32_bits_ui32", "uint32_t f32_bits_ui32(float a) { return __float_as_uint(a); }"},
       {"i32_bits_f32", "float i32_bits_f32(int32_t a) { return __int_as_float(a); }"},
-      {"u32_bits_f32", "float u32_bits_f32(uint32_t a) { return __uint_as_float(a); }"},
+      {"ui32_bits_f32", "float ui32_bits_f32(uint32_t a) { return __uint_as_float(a); }"},
       {"f64_bits_i64", "int64_t f64_bits_i64(double a) { return __double_as_longlong(a); }"},
-      {"f64_bits_u64", "uint64_t f64_bits_u64(double a) { return (uint64_t)__double_as_longlong(a); }"},
+      {"f64_bits_ui64", "uint64_t f64_bits_ui64(double a) { return (uint64_t)__double_as_longlong(a); }"},
       {"i64_bits_f64", "double i64_bits_f64(int64_t a) { return __longlong_as_double(a); }"},
-      {"u64_bits_f64", "double u64_bits_f64(uint64_t a) { return __longlong_as_double((int64_t)a); }"},
-      {"clz_i8", "int8_t clz_i8(uint8_t a) { return (int8_t)(__clz(a) - 24); }"},
-      {"clz_u8", "uint8_t clz_u8(uint8_t a) { return (uint8_t)(__clz(a) - 24); }"},
-      {"clz_i16", "int16_t clz_i16(uint16_t a) { return (int16_t)(__clz(a) - 16); }"},
-      {"clz_u16", "uint16_t clz_u16(uint16_t a) { return (uint16_t)(__clz(a) - 16); }"},
-      {"clz_i32", "int32_t clz_i32(uint32_t a) { return __clz((int)a); }"},
-      {"clz_u32", "uint32_t clz_u32(uint32_t a) { return (uint32_t)__clz((int)a); }"},
-      {"clz_i64", "int64_t clz_i64(uint64_t a) { return __clzll((int64_t)a); }"},
-      {"clz_u64", "uint64_t clz_u64(uint64_t a) { return (uint64_t)__clzll((int64_t)a); }"},
+      {"ui64_bits_f64", "double ui64_bits_f64(uint64_t a) { return __longlong_as_double((int64_t)a); }"},
   };
   const auto found = kHelpers.find(name);
   return found == kHelpers.end() ? nullptr : found->second;
