@@ -161,19 +161,23 @@ static int run_blocks(void* const* arguments, int blocks, int threads, unsigned 
       fibers_[t].turn = 0;
       makecontext(&fibers_[t].context, enter, 0);
     }
-    int done = 0;
+    int done = 0, first = 0;
     while (done < threads) {
       seed = seed * 1664525u + 1013904223u;
-      const int first = (int)((seed >> 8) % (unsigned)threads), direction = seed >> 31 != 0 ? 1 : threads - 1;
+      // One warp runs on for a while, its threads forwards or backwards; the others stay behind.
+      const int warps = threads / 32, flip = seed >> 31 != 0 ? 31 : 0;
+      if (seed >> 27 == 0) first = (int)((seed >> 8) % (unsigned)warps);
       bool moved = false;
-      for (int i = 0, t = first; i < threads; ++i, t = (t + direction) % threads) {
-        if (fibers_[t].state != kReady) continue;
-        moved = true;
-        threadIdx.x = (unsigned)t;
-        blockIdx.x = (unsigned)block;
-        swapcontext(&scheduler_, &fibers_[t].context);
-        done += fibers_[t].state == kDone;
-      }
+      for (int w = 0; w < warps && !moved; ++w)
+        for (int i = 0; i < 32; ++i) {
+          const int t = (first + w) % warps * 32 + (i ^ flip);
+          if (fibers_[t].state != kReady) continue;
+          moved = true;
+          threadIdx.x = (unsigned)t;
+          blockIdx.x = (unsigned)block;
+          swapcontext(&scheduler_, &fibers_[t].context);
+          done += fibers_[t].state == kDone;
+        }
       int waiting = 0;
       for (int warp = 0; warp < threads; warp += 32) {
         int shuffling = 0;

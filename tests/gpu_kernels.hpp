@@ -228,18 +228,18 @@ inline Kernel rounds_kernel(std::int64_t threads) {
     return b.binary(Op::Remainder, b.add(t, b.index(by)), b.index(threads));
   };
   Expr t = b.open(LoopKind::Threads, "t", threads);
-  b.write(cells, t, b.load(a, place(t)));
+  b.write(mine, b.load(a, place(t)));
   b.close();
   b.open(LoopKind::Serial, "round", 3);
+  t = b.open(LoopKind::Threads, "t", threads);  // in the second round, behind the reads of the first
+  b.write(cells, next(t, 40), b.mul(b.read(mine), b.integer(DType::I32, 3)));
+  b.close();
   t = b.open(LoopKind::Threads, "t", threads);
   b.write(mine, b.add(b.read(cells, next(t, 1)), b.integer(DType::I32, 1)));
   b.close();
-  t = b.open(LoopKind::Threads, "t", threads);
-  b.write(cells, next(t, 40), b.mul(b.read(mine), b.integer(DType::I32, 3)));
-  b.close();
   b.close();
   t = b.open(LoopKind::Threads, "t", threads);
-  b.store(out, place(t), b.read(cells, t));
+  b.store(out, place(t), b.read(mine));
   b.close();
   t = b.open(LoopKind::Threads, "t", threads);
   b.write(mine, b.load(out, place(next(t, 7))));
