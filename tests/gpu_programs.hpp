@@ -1,8 +1,9 @@
-// Programs for a GPU on the host: kernels through the C compiler, blocks and threads one after the other. And several
-// cases of the case table as one program.
+// Programs for a GPU on the host: kernels as C, blocks and threads one after the other; or as CUDA C++, threads as
+// fibers. And several cases of the case table as one program.
 #pragma once
 
 #include "cases.hpp"
+#include "cuda_on_host.hpp"
 #include "programs.hpp"
 #include "tessera/backend/cpu/ccompiler.hpp"
 
@@ -15,20 +16,36 @@ inline pass::Target gpu_target() {
   return target;
 }
 
-/// The kernels of a program, verified and compiled.
-inline RunKernel compiled(const Program& program) {
-  std::vector<const kernel::Kernel*> kernels;
-  for (const Step& step : program.steps)
-    if (step.kind == Step::Kind::Kernel) {
-      kernel::verify(step.kernel);
-      kernels.push_back(&step.kernel);
-    }
-  const std::vector<cpu::KernelFunction> functions = cpu::compile_by_c(kernels);
-  std::vector<cpu::KernelFunction> by_step(program.steps.size());
-  for (std::size_t s = 0, next = 0; s < program.steps.size(); ++s)
-    if (program.steps[s].kind == Step::Kind::Kernel) by_step[s] = functions[next++];
-  return [by_step](const Program& p, std::size_t s, std::span<void* const> arguments) {
-    by_step[s].run(arguments.data(), 0, p.steps[s].kernel.parallel_extent());
+/// The kernels of a program, verified; and by step, which of them it is.
+struct Kernels {
+  std::vector<const kernel::Kernel*> list;
+  std::vector<std::size_t> of_step;
+};
+inline Kernels verified_kernels(const Program& program) {
+  Kernels kernels;
+  for (const Step& step : program.steps) {
+    kernels.of_step.push_back(kernels.list.size());
+    if (step.kind != Step::Kind::Kernel) continue;
+    kernel::verify(step.kernel);
+    kernels.list.push_back(&step.kernel);
+  }
+  return kernels;
+}
+
+inline RunKernel as_c(const Program& program) {
+  const Kernels kernels = verified_kernels(program);
+  return [of_step = kernels.of_step, functions = cpu::compile_by_c(kernels.list)](const Program& p, std::size_t s,
+                                                                                  std::span<void* const> arguments) {
+    functions[of_step[s]].run(arguments.data(), 0, p.steps[s].kernel.parallel_extent());
+  };
+}
+
+/// The seed decides on the order of threads. The program must outlive what is returned.
+inline RunKernel as_cuda(const Program& program, unsigned seed) {
+  const Kernels kernels = verified_kernels(program);
+  return [seed, of_step = kernels.of_step, code = std::make_shared<CudaOnHost>(kernels.list)](
+             const Program&, std::size_t s, std::span<void* const> arguments) {
+    code->run(of_step[s], arguments.data(), seed);
   };
 }
 
@@ -55,14 +72,15 @@ inline CaseGroup combine_cases(std::span<const cases::Case> items, std::uint64_t
 }
 
 /// Runs the cases as one program; expects what the interpreter gives.
-inline void expect_cases(std::span<const cases::Case> items, std::uint64_t seed, bool compile) {
+inline void expect_cases(std::span<const cases::Case> items, std::uint64_t seed,
+                         const std::function<RunKernel(const Program&)>& how) {
   SCOPED_TRACE("cases from " + items.front().name + " to " + items.back().name + ", seed " + std::to_string(seed));
   try {
     const CaseGroup group = combine_cases(items, seed);
     const Program program = pass::lower(group.graph, gpu_target(), {});
     pass::verify(program);
     const std::vector<Literal> expected = ir::interpret(group.graph, group.arguments);
-    const std::vector<Literal> got = run(program, group.arguments, compile ? compiled(program) : interpret_kernel);
+    const std::vector<Literal> got = run(program, group.arguments, how(program));
     for (std::size_t c = 0; c < items.size(); ++c)
       for (std::size_t r = group.first_result[c]; r < group.first_result[c + 1]; ++r)
         EXPECT_EQ(cases::difference(Literal(expected[r].type(), got[r].storage()), expected[r], items[c].slack), "")

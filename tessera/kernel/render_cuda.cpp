@@ -93,11 +93,9 @@ class Barriers {
     return pending;
   }
 
-  /// What other threads may see: not private locals, nor arguments that nobody writes. (Where the caller passes one
-  /// buffer as two arguments, each element is one thread's.)
+  /// What other threads may see: not private locals.
   Accesses common(const Statement& s) const {
     Accesses found = accesses(k_, s);
-    std::erase_if(found.loads, [&](std::int32_t a) { return !k_.arguments[at(a)].written; });
     std::erase_if(found.reads, [&](std::int32_t l) { return !k_.locals[at(l)].shared; });
     std::erase_if(found.writes, [&](std::int32_t l) { return !k_.locals[at(l)].shared; });
     return found;
@@ -111,7 +109,14 @@ class Barriers {
     return a;
   }
 
-  static bool conflict(const Accesses& before, const Accesses& now) {
+  bool conflict(const Accesses& before, const Accesses& now) const {
+    // The caller may pass the buffer of an argument that is only loaded as another one, too, whose stores come later.
+    const auto bytes = [&](std::int32_t a) {
+      return k_.arguments[at(a)].count * static_cast<std::int64_t>(size_of(k_.arguments[at(a)].dtype));
+    };
+    for (const std::int32_t load : before.loads)
+      for (const std::int32_t store : now.stores)
+        if (!k_.arguments[at(load)].written && bytes(load) == bytes(store)) return true;
     const auto meet = [](const std::set<std::int32_t>& a, const std::set<std::int32_t>& b) {
       return std::any_of(a.begin(), a.end(), [&](std::int32_t i) { return b.contains(i); });
     };

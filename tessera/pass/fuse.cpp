@@ -100,8 +100,8 @@ namespace {
 /// Kernels beyond this take long to compile and gain nothing.
 constexpr std::size_t kMostItems = 256;
 
-/// Operations that one block of a GPU does in the time of two or three launches.
-constexpr double kBlockWork = 1 << 20;
+/// Operations that one block of a GPU does in about the time of a launch.
+constexpr double kBlockWork = 1 << 18;
 /// Operations that are cheaper to do twice than to send an element to memory and back.
 constexpr double kMostRepeated = 64;
 /// Elements that a thread keeps of all rows together, each of them at most kRowKept.

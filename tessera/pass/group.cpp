@@ -70,6 +70,11 @@ class GpuGrouper {
       std::set<std::size_t> before;
       for (const Value v : operands_of(clusters_[c])) visit(v, seen);
       for (const Item& item : clusters_[c].items) visit_operands(*graph_.producer(item.value), seen);
+      std::set<Value> parameters;
+      for (const Value v : seen)
+        if (graph_.producer(fusion_.storage_of(v)) == nullptr && !graph_.shape(v).empty())
+          parameters.insert(fusion_.storage_of(v));
+      parameters_.push_back(std::move(parameters));
       for (const Value v : seen)
         if (const auto found = made_by.find(fusion_.storage_of(v));
             found != made_by.end() && found->second != c && fusion_.has_buffer(v))
@@ -173,11 +178,16 @@ class GpuGrouper {
   Group maps() {
     std::vector<std::size_t> members;
     std::size_t items = 0;
+    std::set<Value> read;
     for (std::size_t c = 0; c < clusters_.size() && members.size() < kMostClusters; ++c) {
       if (!ready(c) || !is_map(clusters_[c])) continue;
+      // Where one reads a parameter that another updates in place, they stay apart.
+      const auto shared = [&](Value v) { return read.contains(v); };
+      if (std::any_of(parameters_[c].begin(), parameters_[c].end(), shared)) continue;
       items += clusters_[c].items.size();
       if (items > kMostItems && !members.empty()) break;
       members.push_back(c);
+      read.insert(parameters_[c].begin(), parameters_[c].end());
     }
     return take(members, true);
   }
@@ -187,6 +197,7 @@ class GpuGrouper {
   std::vector<Cluster> clusters_;
   std::vector<bool> done_;
   std::vector<std::set<std::size_t>> before_;  ///< by cluster: those that make what it reads
+  std::vector<std::set<Value>> parameters_;    ///< by cluster: those it reads, without scalars
   std::vector<Group> groups_;
 };
 

@@ -16,21 +16,29 @@ struct Access {
   bool reads = false, writes = false;
 };
 
-/// Assignments and conditions in order. `run` is the same for neighbours without a loop or a condition between them.
-using Visit = std::function<void(const kernel::Statement&, int run)>;
-void visit_statements(const std::vector<kernel::Statement>& block, int& run, const Visit& visit) {
+/// Where a statement stands.
+struct Place {
+  int run = 0;   ///< the same for neighbours without a loop or a condition between them
+  int part = 0;  ///< which statement of the one block of a GPU's kernel: each ends before the next begins
+};
+
+/// Assignments and conditions in order.
+using Visit = std::function<void(const kernel::Statement&, Place)>;
+void visit_statements(const std::vector<kernel::Statement>& block, bool parts, Place& place, const Visit& visit) {
   for (const kernel::Statement& s : block) {
+    if (parts) ++place.part;
     const bool loop = s.kind == kernel::Statement::Kind::Loop;
-    if (!loop) visit(s, run);
+    if (!loop) visit(s, place);
     if (!loop && s.kind != kernel::Statement::Kind::If) continue;
-    ++run;
-    visit_statements(s.body, run, visit);
-    ++run;
+    ++place.run;
+    visit_statements(s.body, false, place, visit);
+    ++place.run;
   }
 }
 void visit_statements(const kernel::Kernel& k, const Visit& visit) {
-  int run = 0;
-  visit_statements(k.body, run, visit);
+  Place place;
+  const bool one_block = k.threads() > 0 && k.parallel_extent() == 1;
+  visit_statements(one_block ? k.body[0].body : k.body, one_block, place, visit);
 }
 
 void visit_loads(const kernel::Kernel& k, kernel::Expr e, std::set<kernel::Expr>& seen,
@@ -59,7 +67,7 @@ std::vector<Access> accesses(const Step& step) {
     return list;
   }
   for (std::size_t i = 0; i < list.size(); ++i) list[i].writes = step.kernel.arguments[i].written;
-  visit_statements(step.kernel, [&](const kernel::Statement& s, int) {
+  visit_statements(step.kernel, [&](const kernel::Statement& s, Place) {
     visit_loads(step.kernel, s,
                 [&](const kernel::Node& load) { list[static_cast<std::size_t>(load.index)].reads = true; });
   });
@@ -67,30 +75,32 @@ std::vector<Access> accesses(const Step& step) {
 }
 
 /// True when the kernel may be given one memory for both: `written` is stored once for each element, and `read` is
-/// loaded only at the element being stored, not later. (A load of what the kernel does not write is evaluated once in
-/// an iteration, where it is first needed: statements that follow it directly may use it again.)
+/// loaded only at the element being stored, not later, or before all stores. (On a CPU, a load of what the kernel does
+/// not write is evaluated once in an iteration, where it is first needed: statements that follow it directly may use it
+/// again.)
 bool may_share(const Step& step, std::size_t read, std::size_t written) {
   const kernel::Kernel& k = step.kernel;
   const kernel::Argument &from = k.arguments[read], &to = k.arguments[written];
   if (size_of(from.dtype) != size_of(to.dtype) || from.written || !step.once[written]) return false;
   kernel::Expr at = kernel::kNone;
-  int stored_in = 0;
+  Place stored_at;
   bool good = true;
   const auto stores = [&](const kernel::Statement& s) {
     return s.kind == kernel::Statement::Kind::Store && static_cast<std::size_t>(s.index) == written;
   };
-  visit_statements(k, [&](const kernel::Statement& s, int run) {
+  visit_statements(k, [&](const kernel::Statement& s, Place place) {
     if (!stores(s)) return;
     if (at != kernel::kNone) good = false;
     at = s.at;
-    stored_in = run;
+    stored_at = place;
   });
   bool stored = false;
+  const bool once = k.threads() == 0;
   std::set<const kernel::Node*> loaded;
-  visit_statements(k, [&](const kernel::Statement& s, int run) {
+  visit_statements(k, [&](const kernel::Statement& s, Place place) {
     visit_loads(k, s, [&](const kernel::Node& load) {
-      if (static_cast<std::size_t>(load.index) != read) return;
-      if (load.a != at || run != stored_in || (stored && !loaded.contains(&load))) good = false;
+      if (static_cast<std::size_t>(load.index) != read || place.part < stored_at.part) return;
+      if (load.a != at || place.run != stored_at.run || (stored && !(once && loaded.contains(&load)))) good = false;
       loaded.insert(&load);
     });
     if (stores(s)) stored = true;
@@ -135,11 +145,15 @@ void plan_memory(Program& program, const std::vector<bool>& donated) {
   const auto buffer = [&](std::int32_t b) -> Buffer& { return program.buffers[static_cast<std::size_t>(b)]; };
   const auto life = [&](std::int32_t b) -> const Lifetime& { return lives[static_cast<std::size_t>(b)]; };
 
-  // Outputs in donated inputs. First where a kernel turns one into the other, then in any that is dead by then.
+  // Outputs in donated inputs: first each in its own (a function's in-out arguments are its last results, in order),
+  // then in any. First where a kernel turns one into the other, then in what is dead by then.
   std::vector<bool> taken(static_cast<std::size_t>(program.inputs), false);
   for (const auto& alias : program.aliases)
     if (alias.input >= 0) taken[static_cast<std::size_t>(alias.input)] = true;
-  for (const bool in_step : {true, false})
+  std::vector<std::int32_t> own(static_cast<std::size_t>(program.outputs), -1);
+  for (std::size_t in = donated.size(), out = own.size(); in-- > 0 && out > 0;)
+    if (donated[in]) own[--out] = static_cast<std::int32_t>(in);
+  const auto place = [&](bool in_own, bool in_step) {
     for (std::int32_t out = 0; out < count; ++out) {
       if (buffer(out).kind != Buffer::Kind::Output || buffer(out).donated_from >= 0 || life(out).first == kNever)
         continue;
@@ -149,6 +163,7 @@ void plan_memory(Program& program, const std::vector<bool>& donated) {
           continue;
         const auto parameter = static_cast<std::size_t>(from.index);
         if (parameter >= donated.size() || !donated[parameter] || taken[parameter]) continue;
+        if (in_own && own[static_cast<std::size_t>(buffer(out).index)] != from.index) continue;
         const bool unread = life(in).first == kNever;
         const bool fits =
             in_step ? !unread && life(in).last == life(out).first && may_share(program.steps[life(out).first], in, out)
@@ -159,6 +174,9 @@ void plan_memory(Program& program, const std::vector<bool>& donated) {
         break;
       }
     }
+  };
+  for (const bool in_own : {true, false})
+    for (const bool in_step : {true, false}) place(in_own, in_step);
 
   // Temporaries: those that a kernel turns into one another share a slot.
   struct Slot {

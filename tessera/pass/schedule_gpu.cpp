@@ -188,6 +188,24 @@ class Scheduler {
     return std::gcd(run, static_cast<std::int64_t>(kAccessBytes / touched.widest));
   }
 
+  struct Result {
+    Value value;
+    Index at;
+  };
+  /// All are computed before any is stored: the memory that one takes over has then been read by all.
+  void store(const std::vector<Result>& results, Expr lane, std::int64_t lanes) {
+    if (results.size() == 1)
+      return e.store(results[0].value, results[0].at, e.element(results[0].value, results[0].at));
+    std::vector<Expr> elements;
+    for (const Result& r : results) {
+      const Expr element = e.element(r.value, r.at);
+      const std::int32_t local = e.b.local("next" + std::to_string(r.value), e.b.dtype(element), lanes);
+      e.b.write(local, lane, element);
+      elements.push_back(e.b.read(local, lane));
+    }
+    for (std::size_t n = 0; n < results.size(); ++n) e.store(results[n].value, results[n].at, elements[n]);
+  }
+
   // --- Maps.
 
   [[nodiscard]] const Shape& map_shape() const { return graph_.shape(cluster_->items[0].value); }
@@ -205,10 +223,10 @@ class Scheduler {
     const Expr first = e.b.mul(unit, e.b.index(vector));
     const Expr j = open_vector(vector);
     const Index at = e.delinear(e.b.add(first, j), map_shape());
-    // What depends on other items first: the memory that an item takes over has then been read by all.
-    for (std::size_t n = cluster_->items.size(); n-- > 0;)
-      if (cluster_->items[n].hold == Item::Hold::Stored)
-        e.store(cluster_->items[n].value, at, e.element(cluster_->items[n].value, at));
+    std::vector<Result> results;
+    for (const Item& item : cluster_->items)
+      if (item.hold == Item::Hold::Stored) results.push_back({item.value, at});
+    store(results, j, vector);
     close_vector(vector);
   }
 
@@ -387,16 +405,15 @@ class Scheduler {
       accumulate(*r, j,
                  e.element(r->node->operands[0], e.split_index(row_, column, shape, *prefix_of(shape, r->form.outer))));
     }
-    // What depends on others is stored first.
     std::vector<Kept> kept;
-    for (std::size_t n = w == 1 ? 0 : maps.size(); n-- > 0;) {
+    std::vector<Result> results;
+    for (std::size_t n = 0; w > 1 && n < maps.size(); ++n) {
       const Item& item = *maps[n];
       const Shape& shape = graph_.shape(item.value);
       const std::size_t prefix = *prefix_of(shape, cluster_->rows);
       const Index at = e.split_index(row_, column, shape, prefix);
-      const Expr element = e.element(item.value, at);
       if (item.hold == Item::Hold::Stored) {
-        e.store(item.value, at, element);
+        results.push_back({item.value, at});
         stored.push_back(&item);
         continue;
       }
@@ -404,9 +421,10 @@ class Scheduler {
       const std::int32_t local =
           e.b.local("row" + std::to_string(item.value), compute_type(graph_.dtype(item.value)), count, item.elsewhere);
       const Expr place = item.elsewhere ? scaled_sum(row_in_block_, w, column) : slot;
-      e.b.write(local, place, element);
+      e.b.write(local, place, e.element(item.value, at));
       kept.push_back({item.value, local, w, prefix, item.elsewhere});
     }
+    store(results, j, vector);
     e.on_load = nullptr;
     close_vector(vector);
     close_if(guarded);
@@ -503,11 +521,11 @@ class Scheduler {
       return e.split_index(row, column, shape, *prefix_of(shape, c.outer * c.reduced));
     };
     for (const Reduction& r : reductions) accumulate(r, j, e.element(r.node->operands[0], at(r.node->operands[0])));
-    for (std::size_t n = cluster_->items.size(); n-- > 0;) {
-      const Item& item = cluster_->items[n];
+    std::vector<Result> results;
+    for (const Item& item : cluster_->items)
       if (item.hold == Item::Hold::Stored && !reduce_form(graph_, *graph_.producer(item.value)))
-        e.store(item.value, at(item.value), e.element(item.value, at(item.value)));
-    }
+        results.push_back({item.value, at(item.value)});
+    store(results, j, vector);
     close_vector(vector);
     close_if(inside);
     if (steps > 1) e.b.close();

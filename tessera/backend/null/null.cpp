@@ -1,4 +1,4 @@
-// The passes, the verifiers and the plain-C renderer on every program; no code is loaded.
+// The passes, the verifiers and the renderers of text on every program; no code is loaded.
 #include "tessera/backend/null/null.hpp"
 
 #include <cstring>
@@ -68,6 +68,7 @@ class NullBackend final : public Backend {
       if (step.kind == pass::Step::Kind::Kernel) {
         kernel::verify(step.kernel);
         kernel::render_c(step.kernel);
+        if (target.is_gpu()) kernel::render_cuda({&step.kernel}, {"kernel"});
       }
     return std::make_unique<NullExecutable>(std::move(program), graph.result_types());
   }
