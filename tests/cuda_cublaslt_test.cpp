@@ -378,5 +378,42 @@ TEST(Cublaslt, NoAlgorithm) {
   EXPECT_EQ(choices.text(), "");
 }
 
+/// The library itself makes descriptors without a GPU, and looks at attributes and their sizes; the rest is stood in
+/// for.
+TEST(Cublaslt, ItselfTakesTheDescriptors) {
+  const Library found = Library::open(cublaslt_name(13), library_folders());
+  if (!found.found()) GTEST_SKIP() << found.complaint();
+  const lt::Api real = load_cublaslt(found);
+  EXPECT_GE(real.version(), 120000U);
+  lt::Api api = stand_in();
+  api.operation_create = real.operation_create, api.operation_set = real.operation_set;
+  api.operation_destroy = real.operation_destroy;
+  api.layout_create = real.layout_create, api.layout_set = real.layout_set, api.layout_destroy = real.layout_destroy;
+  api.preference_create = real.preference_create, api.preference_set = real.preference_set;
+  api.preference_destroy = real.preference_destroy;
+  api.status_string = real.status_string;
+  api.heuristic = [](lt::Handle, lt::Operation, lt::Layout, lt::Layout, lt::Layout, lt::Layout, lt::Preference, int,
+                     lt::Heuristic* list, int* count) {
+    list[0] = {};
+    *count = 1;
+    return 0;
+  };
+  api.multiply = [](lt::Handle, lt::Operation, const void*, const void*, lt::Layout, const void*, lt::Layout,
+                    const void*, const void*, lt::Layout, void*, lt::Layout, const lt::Algorithm*, void*, std::size_t,
+                    Stream) {
+    ++recorded.multiplied;
+    return 0;
+  };
+  Cublas blas(api);
+  for (const DType dtype : cases::kFloats) {
+    pass::LibraryCall call = dot(dtype, {3, 6, 5}, {3, 5, 7}, {{0}, {0}, {2}, {1}});
+    call.epilogue = {{Kind::AddBias}, {Kind::AddTensor}};
+    Choices choices;
+    const auto prepared = blas.prepare(call, Precision::TensorFloat32, {choices, "stand-in", {}});
+    EXPECT_NO_THROW(run(*prepared, call.result_type, random_arguments(call, 1))) << name(dtype);
+  }
+  EXPECT_EQ(recorded.multiplied, static_cast<int>(cases::kFloats.size()));
+}
+
 }  // namespace
 }  // namespace tessera::cuda

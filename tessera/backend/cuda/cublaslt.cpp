@@ -81,6 +81,7 @@ class Descriptors {
   Descriptors(const lt::Api& api, const Gemm& gemm, const pass::LibraryCall& call, Precision precision)
       : Descriptors(api, gemm) {
     const bool wide = gemm.d.dtype == DType::F64;
+    // What stays in f32 under BFloat16 may round as TensorFloat32 does: that is the finer of the two.
     const int compute = wide                                                            ? lt::kCompute64F
                         : gemm.a.dtype == DType::F32 && precision != Precision::Float32 ? lt::kCompute32FFastTF32
                                                                                         : lt::kCompute32F;
