@@ -263,7 +263,8 @@ TEST(Cublaslt, RandomProducts) {
     const bool widen = (dtype == DType::F16 || dtype == DType::BF16) && upto(2) == 0;
     pass::LibraryCall call = dot(dtype, lhs, rhs, d, widen ? std::optional(DType::F32) : std::nullopt);
     if (upto(2) == 0) call.epilogue.push_back({Kind::AddBias});
-    if (upto(2) == 0) call.epilogue.push_back({Kind::AddTensor});
+    if (upto(2) == 0)
+      call.epilogue.insert(call.epilogue.begin() + (upto(2) == 0 ? 0 : std::ssize(call.epilogue)), {Kind::AddTensor});
     const auto gemm = call.result_type.shape.empty() && !call.epilogue.empty() ? std::nullopt : as_gemm(call);
     if (!gemm) continue;
     ++ran;

@@ -41,7 +41,7 @@ struct Object {
   [[nodiscard]] std::vector<T> all(int attribute) const {
     const auto& bytes = data.at(attribute);
     std::vector<T> values(bytes.size() / sizeof(T));
-    std::memcpy(values.data(), bytes.data(), values.size() * sizeof(T));
+    std::copy(bytes.begin(), bytes.end(), reinterpret_cast<std::byte*>(values.data()));
     return values;
   }
   template <class T>
@@ -51,9 +51,8 @@ struct Object {
   [[nodiscard]] const ObjectPtr& object(int attribute) const { return objects.at(attribute).at(0); }
   template <class T>
   void put(int attribute, const std::vector<T>& values) {
-    auto& bytes = data[attribute];
-    bytes.resize(values.size() * sizeof(T));
-    std::memcpy(bytes.data(), values.data(), bytes.size());
+    const auto bytes = std::as_bytes(std::span(values));
+    data[attribute] = {bytes.begin(), bytes.end()};
   }
 };
 ObjectPtr& at(dnn::Descriptor handle) { return *static_cast<ObjectPtr*>(handle); }
@@ -333,7 +332,8 @@ int get(dnn::Descriptor handle, int attribute, int type, std::int64_t most, std:
   }
   const auto& bytes = o.data.at(attribute);
   *count = static_cast<std::int64_t>(bytes.size() / kSizes[type]);
-  std::memcpy(values, bytes.data(), std::min(bytes.size(), static_cast<std::size_t>(most) * kSizes[type]));
+  std::copy_n(bytes.begin(), std::min(bytes.size(), static_cast<std::size_t>(most) * kSizes[type]),
+              static_cast<std::byte*>(values));
   return 0;
 }
 
