@@ -19,7 +19,7 @@ for file in "$folder/bin/tessera" "$folder"/lib/*.so*; do
   newest=$(readelf --version-info --wide "$file" | grep -o 'GLIBC_2\.[0-9]*' | sort -Vu | tail -1)
   [ "$(printf '%s\nGLIBC_2.36\n' "$newest" | sort -V | tail -1)" = GLIBC_2.36 ] || fail "$file needs $newest"
 done
-outside=$(ldd "$folder/bin/tessera" | grep '=>' | grep -vF "=> $folder/lib/" |
+outside=$(ldd "$folder/bin/tessera" | grep '=>' | grep -vF "=> $folder/" |
   grep -vE '(libc|libm|libdl|libpthread|librt)\.so' || true)
 [ -z "$outside" ] || fail "libraries from outside of the archive: $outside"
 
