@@ -154,7 +154,7 @@ TEST(ShapeRules, RefuseWhatIsMissingOrOutOfRange) {
   constexpr std::int64_t huge = std::numeric_limits<std::int64_t>::max();
   expect_refused(refusal(Op::Transpose, {{4}}, {}), "'permutation' is missing");
   expect_refused(refusal(Op::Transpose, {{4}}, {{"permutation", true}}), "must be a list of integers");
-  expect_refused(refusal(Op::Transpose, {{4, 4}}, {{"permutation", Integers{1, 1}}}), "name 1 twice");
+  expect_refused(refusal(Op::Transpose, {{4, 4}}, {{"permutation", Integers{1, 1}}}), "1 stands twice in");
   expect_refused(refusal(Op::BroadcastInDim, {{3}}, {{"broadcast_dimensions", Integers{0}}, {"shape", Integers{4}}}),
                  "extent 3 cannot become dimension 0 of extent 4");
   expect_refused(
@@ -181,7 +181,7 @@ TEST(ShapeRules, RefuseWhatIsMissingOrOutOfRange) {
   Attributes groups = convolution({0, 1}, {0, 1}, {0, 1});
   groups.set("feature_group_count", std::int64_t{3});
   expect_refused(refusal(Op::Convolution, {{2, 4}, {3, 1}}, groups), "4 features in 3 groups");
-  expect_refused(refusal(Op::Convolution, {{2, 4}, {3, 4}}, convolution({0, 0}, {0, 1}, {0, 1})), "name 0 twice");
+  expect_refused(refusal(Op::Convolution, {{2, 4}, {3, 4}}, convolution({0, 0}, {0, 1}, {0, 1})), "0 stands twice in");
 }
 
 }  // namespace

@@ -20,11 +20,18 @@ std::int64_t Array::shape(std::int64_t i) const {
   return shape()[static_cast<std::size_t>(at)];
 }
 
+namespace {
+/// What is known of an Array that has no values yet: "f32[3], made at model.cpp:12".
+std::string traced_text(const detail::ArrayState& state) {
+  return to_string(state.type) + ", " +
+         (state.made_at.known() ? "made at " + to_string(state.made_at) : std::string("an argument of it"));
+}
+}  // namespace
+
 Literal Array::literal(std::source_location at) const {
   if (!empty() && state_->trace != nullptr)
     throw Error(ErrorKind::Usage,
-                to_string(Location(at)) + ": the values of an Array inside a traced function (" + to_string(type()) +
-                    ", made at " + to_string(state_->made_at) +
+                to_string(Location(at)) + ": the values of an Array inside a traced function (" + traced_text(*state_) +
                     ") are not known while it is traced\n  hint: return the Array and read it outside");
   return Literal(type(), detail::storage_of(*this));
 }
@@ -38,10 +45,13 @@ Literal Array::single(std::source_location at) const {
 
 bool Array::truth() const {
   if (!empty() && state_->trace != nullptr)
-    throw Error(ErrorKind::Usage,
-                "a C++ condition depends on a value (" + to_string(type()) + ", made at " + to_string(state_->made_at) +
-                    ") that is not known while the function is traced\n  hint: use where(condition, a, b)");
-  return single(std::source_location::current()).get_integer(0) != 0;
+    throw Error(ErrorKind::Usage, "a C++ condition depends on a value (" + traced_text(*state_) +
+                                      ") that is not known while the function is traced\n  hint: use where(condition, "
+                                      "a, b)");
+  if (size() != 1)
+    throw Error(ErrorKind::Usage, "a C++ condition needs an Array of one element, this is " + to_string(type()) +
+                                      "\n  hint: use all(x) or any(x)");
+  return literal().get_integer(0) != 0;
 }
 
 namespace {
@@ -59,14 +69,25 @@ Array Array::scalar(std::int64_t value) { return scalar_of(value); }
 Array Array::scalar(float value) { return scalar_of(value); }
 
 DType Operand::dtype() const {
-  if (!is_number()) return array.dtype();
+  if (!is_number) return array.dtype();
   if (number_is_bool) return DType::Bool;
   return number_is_float ? DType::F32 : DType::I32;
 }
 
 Array Operand::as(DType dtype) const {
-  if (!is_number()) return array;
+  if (!is_number) return array;
   const TensorType type{dtype, {}};
+  if (!number_is_float && is_integer(dtype)) {
+    const int bits = static_cast<int>(size_of(dtype)) * 8;
+    const bool fits = is_unsigned_integer(dtype) ? integer >= 0 && (bits == 64 || integer >> bits == 0)
+                                                 : bits == 64 || (integer >= -(std::int64_t{1} << (bits - 1)) &&
+                                                                  integer < std::int64_t{1} << (bits - 1));
+    if (!fits)
+      detail::throw_usage(location, "the number " + std::to_string(integer) + " does not fit " +
+                                        std::string(name(dtype)) +
+                                        ", the element type of the other operand\n  hint: "
+                                        "convert that one with astype");
+  }
   Literal value = number_is_float ? Literal::full(type, real) : Literal::full_integer(type, integer);
   return detail::constant(std::move(value), location);
 }

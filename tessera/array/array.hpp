@@ -19,6 +19,7 @@ namespace detail {
 struct ArrayState;
 class Trace;
 }  // namespace detail
+struct Position;
 
 template <class T>
 concept Scalar = std::is_arithmetic_v<T>;
@@ -70,9 +71,9 @@ class Array {
   /// Deciding on a value: fine outside traced functions, an error with a hint inside.
   explicit operator bool() const { return truth(); }
 
-  /// Elements, sub-arrays: `x.at(i)`, `x.at(slice(0, 3), all, -1)`; see Index in array/ops.hpp.
+  /// Elements, sub-arrays: `x.at(i)`, `x.at(slice(0, 3), everything, -1)`; see Position in array/ops.hpp.
   template <class... I>
-  [[nodiscard]] Array at(I... indices) const;
+  [[nodiscard]] Array at(const Position& first, const I&... others) const;
 
   [[nodiscard]] const std::shared_ptr<detail::ArrayState>& state() const { return state_; }
   explicit Array(std::shared_ptr<detail::ArrayState> state) : state_(std::move(state)) {}
@@ -108,7 +109,7 @@ struct Buffer {
 };
 
 /// What public operations take: an Array or a C++ number, with the caller's line. A number adapts its element type to
-/// the other operand, as long as an integer can hold what it says.
+/// the other operand; an integer that this type cannot hold is an error.
 class Operand {
  public:
   Operand(const Array& a, std::source_location at = std::source_location::current())  // NOLINT
@@ -117,14 +118,16 @@ class Operand {
       : array(b.value), location(at) {}
   template <Scalar T>
   Operand(T value, std::source_location at = std::source_location::current())  // NOLINT
-      : location(at), number_is_float(std::is_floating_point_v<T>), number_is_bool(std::is_same_v<T, bool>) {
+      : location(at),
+        is_number(true),
+        number_is_float(std::is_floating_point_v<T>),
+        number_is_bool(std::is_same_v<T, bool>) {
     if constexpr (std::is_floating_point_v<T>)
       real = static_cast<double>(value);
     else
       integer = static_cast<std::int64_t>(value);
   }
 
-  [[nodiscard]] bool is_number() const { return array.empty(); }
   /// The operand as an Array; a number takes `dtype`.
   [[nodiscard]] Array as(DType dtype) const;
   /// A number's own type: bool, i32 or f32.
@@ -132,7 +135,7 @@ class Operand {
 
   Array array;
   Location location;
-  bool number_is_float = false, number_is_bool = false;
+  bool is_number = false, number_is_float = false, number_is_bool = false;
   double real = 0;
   std::int64_t integer = 0;
 };
@@ -142,7 +145,7 @@ class Operand {
 /// "cpu", "reference", "null:cpu", ... Throws Error (Unsupported) when it is not to be had.
 void set_default_device(const std::string& name);
 [[nodiscard]] Device default_device();
-/// 0: as many as the machine grants.
+/// 0: as many as the machine grants. Throws Error (Usage) for a negative number.
 void set_default_threads(int threads);
 [[nodiscard]] int default_threads();
 

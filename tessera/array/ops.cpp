@@ -54,7 +54,7 @@ DType common_dtype(std::initializer_list<const Operand*> operands) {
   std::optional<DType> arrays;
   std::optional<DType> numbers;
   for (const Operand* o : operands) {
-    auto& into = o->is_number() ? numbers : arrays;
+    auto& into = o->is_number ? numbers : arrays;
     into = into ? promote(*into, o->dtype()) : o->dtype();
   }
   if (!arrays) return *numbers;
@@ -81,6 +81,20 @@ std::vector<Array> matched(const std::string& operation, std::initializer_list<c
   }
   for (Array& a : arrays) a = broadcast(convert(a, dtype, at), shape, at);
   return arrays;
+}
+
+std::int64_t checked_shape(const Shape& shape, Location at) {
+  try {
+    return element_count(shape);
+  } catch (const Error& error) {
+    throw_usage(at, error.what());
+  }
+}
+
+void check_integers(const std::string& operation, const Operand& x, const std::string& rule) {
+  if (is_integer(x.dtype())) return;
+  const Array operands[] = {x.as(x.dtype())};
+  throw_operand_error(operation, x.location, operands, rule, "convert with astype");
 }
 
 Array float_operand(const Operand& x) {
@@ -187,11 +201,16 @@ Array clip(const Operand& x, const Operand& low, const Operand& high) {
 }
 
 Array astype(const Operand& x, DType dtype) {
-  return detail::convert(x.is_number() ? x.as(dtype) : x.array, dtype, x.location);
+  return detail::convert(x.is_number ? x.as(dtype) : x.array, dtype, x.location);
 }
 
 Array bitcast(const Operand& x, DType dtype) {
   const Array operands[] = {x.as(x.dtype())};
+  if (size_of(x.dtype()) != size_of(dtype))
+    detail::throw_operand_error("bitcast", x.location, operands,
+                                "elements of " + std::to_string(size_of(x.dtype())) + " bytes cannot become " +
+                                    std::string(name(dtype)) + " of " + std::to_string(size_of(dtype)),
+                                "");
   return apply1(Op::BitcastConvert, operands, {{"dtype", std::string(name(dtype))}}, x.location);
 }
 
@@ -203,24 +222,32 @@ Array stop_gradient(const Operand& x) {
                        {identity}, x.location)[0];
 }
 
-Array full(const Shape& shape, double value, DType dtype) {
-  element_count(shape);
-  Operand number(value);
-  return detail::broadcast(number.as(dtype), shape, number.location);
+Array full(const Shape& shape, double value, DType dtype, std::source_location at) {
+  detail::checked_shape(shape, at);
+  return detail::broadcast(Operand(value, at).as(dtype), shape, at);
 }
-Array zeros(const Shape& shape, DType dtype) { return full(shape, 0, dtype); }
-Array ones(const Shape& shape, DType dtype) { return full(shape, 1, dtype); }
-Array zeros_like(const Operand& x) { return full(x.as(x.dtype()).shape(), 0, x.dtype()); }
-Array ones_like(const Operand& x) { return full(x.as(x.dtype()).shape(), 1, x.dtype()); }
-Array arange(std::int64_t n, DType dtype) { return iota({n}, 0, dtype); }
+Array zeros(const Shape& shape, DType dtype, std::source_location at) { return full(shape, 0, dtype, at); }
+Array ones(const Shape& shape, DType dtype, std::source_location at) { return full(shape, 1, dtype, at); }
 
-Array iota(const Shape& shape, std::int64_t axis, DType dtype) {
+namespace {
+Array full_like(const Operand& x, double value) {
+  const Array one = Operand(value, std::source_location{}).as(x.dtype());
+  return detail::broadcast(one, x.as(x.dtype()).shape(), x.location);
+}
+}  // namespace
+Array zeros_like(const Operand& x) { return full_like(x, 0); }
+Array ones_like(const Operand& x) { return full_like(x, 1); }
+Array arange(std::int64_t n, DType dtype, std::source_location at) { return iota({n}, 0, dtype, at); }
+
+Array iota(const Shape& shape, std::int64_t axis, DType dtype, std::source_location at) {
+  detail::checked_shape(shape, at);
   return apply1(Op::Iota, {},
-                {{"iota_dimension", axis}, {"dtype", std::string(name(dtype))}, {"shape", ir::Integers(shape)}}, {});
+                {{"iota_dimension", axis}, {"dtype", std::string(name(dtype))}, {"shape", ir::Integers(shape)}}, at);
 }
 
 Array one_hot(const Operand& x, std::int64_t classes, DType dtype) {
   const detail::ModuleScope scope(x.location);
+  detail::check_integers("one_hot", x, "classes are integers");
   const Array labels = expand_dims(x, -1);
   Shape shape = labels.shape();
   shape.back() = classes;
@@ -233,7 +260,15 @@ Array reshape(const Operand& x, const Shape& shape) {
   const auto unknown = std::find(target.begin(), target.end(), -1);
   if (unknown != target.end()) {
     *unknown = 1;
-    const std::int64_t rest = element_count(target);
+    const bool known = std::find(target.begin(), target.end(), -1) == target.end();
+    const std::int64_t rest = known ? detail::checked_shape(target, x.location) : 0;
+    if (!known || (rest == 0 ? a.size() != 0 : a.size() % rest != 0)) {
+      const Array operands[] = {a};
+      detail::throw_operand_error("reshape", x.location, operands,
+                                  known ? std::to_string(a.size()) + " elements do not divide into " + to_string(shape)
+                                        : "only one extent of " + to_string(shape) + " can be left open by -1",
+                                  "");
+    }
     *unknown = rest == 0 ? 0 : a.size() / rest;
   }
   if (a.shape() == target) return a;
@@ -243,8 +278,8 @@ Array reshape(const Operand& x, const Shape& shape) {
 
 Array flatten(const Operand& x, std::int64_t first) {
   const Array a = x.as(x.dtype());
-  if (first < 0) first += a.rank();
-  Shape shape(a.shape().begin(), a.shape().begin() + std::clamp<std::int64_t>(first, 0, a.rank()));
+  if (a.rank() > 0 || first != 0) first = detail::checked_axis("flatten", a, first, x.location);
+  Shape shape(a.shape().begin(), a.shape().begin() + first);
   const Shape merged(a.shape().begin() + static_cast<std::ptrdiff_t>(shape.size()), a.shape().end());
   shape.push_back(element_count(merged));
   return reshape(x, shape);
@@ -266,7 +301,9 @@ Array expand_dims(const Operand& x, std::int64_t axis) {
   Shape shape = a.shape();
   if (axis < 0 || axis > a.rank()) {
     const Array operands[] = {a};
-    detail::throw_operand_error("expand_dims", x.location, operands, "the new axis must lie in [-rank-1, rank]", "");
+    detail::throw_operand_error(
+        "expand_dims", x.location, operands,
+        "the new axis lies in " + std::to_string(-a.rank() - 1) + " .. " + std::to_string(a.rank()), "");
   }
   shape.insert(shape.begin() + axis, 1);
   return reshape(x, shape);
@@ -348,6 +385,10 @@ Array concatenate(const std::vector<Array>& parts, std::int64_t axis, std::sourc
 }
 
 Array stack(const std::vector<Array>& parts, std::int64_t axis, std::source_location at) {
+  for (const Array& part : parts)
+    if (part.shape() != parts[0].shape())
+      detail::throw_operand_error("stack", at, parts, "all parts have one shape",
+                                  "concatenate joins different extents");
   std::vector<Array> expanded;
   for (const Array& part : parts) expanded.push_back(expand_dims(Operand(part, at), axis));
   return concatenate(expanded, axis, at);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <initializer_list>
 #include <optional>
 #include <string>
@@ -75,16 +76,18 @@ Array bitcast(const Operand& x, DType dtype);
 Array stop_gradient(const Operand& x);
 
 // Making arrays.
-Array full(const Shape& shape, double value, DType dtype = DType::F32);
-Array zeros(const Shape& shape, DType dtype = DType::F32);
-Array ones(const Shape& shape, DType dtype = DType::F32);
+Array full(const Shape& shape, double value, DType dtype = DType::F32,
+           std::source_location at = std::source_location::current());
+Array zeros(const Shape& shape, DType dtype = DType::F32, std::source_location at = std::source_location::current());
+Array ones(const Shape& shape, DType dtype = DType::F32, std::source_location at = std::source_location::current());
 Array zeros_like(const Operand& x);
 Array ones_like(const Operand& x);
 /// 0, 1, ..., n-1.
-Array arange(std::int64_t n, DType dtype = DType::I32);
+Array arange(std::int64_t n, DType dtype = DType::I32, std::source_location at = std::source_location::current());
 /// index along `axis` everywhere in `shape`.
-Array iota(const Shape& shape, std::int64_t axis, DType dtype = DType::I32);
-/// [..., classes]: 1 where the class is x, else 0.
+Array iota(const Shape& shape, std::int64_t axis, DType dtype = DType::I32,
+           std::source_location at = std::source_location::current());
+/// [..., classes]: 1 where the class is x (integers), else 0.
 Array one_hot(const Operand& x, std::int64_t classes, DType dtype = DType::F32);
 
 // Shape. Negative axes count from the end. One extent of -1 in reshape is computed.
@@ -158,7 +161,7 @@ inline Slice slice(std::optional<std::int64_t> start = {}, std::optional<std::in
 struct EverythingTag {};
 /// A whole dimension in `at`.
 inline constexpr EverythingTag everything{};
-/// One position (drops the dimension), a traced position (clamped into range), a slice, or everything.
+/// One position (drops the dimension), a traced one (an integer scalar, clamped into range), a slice, or everything.
 using Index = std::variant<std::int64_t, Slice, EverythingTag, Array>;
 Array index(const Operand& x, const std::vector<Index>& indices);
 /// Sub-arrays along `axis` at integer positions `indices` (any shape, clamped into range).
@@ -169,15 +172,25 @@ Array scatter_add(const Operand& x, const Operand& indices, const Operand& updat
 Array dynamic_slice(const Operand& x, const std::vector<Array>& starts, const Shape& sizes);
 Array dynamic_update_slice(const Operand& x, const Operand& update, const std::vector<Array>& starts);
 
+/// An Index of `at`, with the caller's line.
+struct Position {
+  template <std::integral T>
+  Position(T position, std::source_location at = std::source_location::current())  // NOLINT
+      : value(static_cast<std::int64_t>(position)), location(at) {}
+  Position(const Slice& range, std::source_location at = std::source_location::current())  // NOLINT
+      : value(range), location(at) {}
+  Position(EverythingTag all, std::source_location at = std::source_location::current())  // NOLINT
+      : value(all), location(at) {}
+  Position(const Array& traced, std::source_location at = std::source_location::current())  // NOLINT
+      : value(traced), location(at) {}
+
+  Index value;
+  std::source_location location;
+};
+
 template <class... I>
-Array Array::at(I... indices) const {
-  const auto one = [](auto i) {
-    if constexpr (std::is_integral_v<decltype(i)>)
-      return Index(static_cast<std::int64_t>(i));
-    else
-      return Index(i);
-  };
-  return index(*this, {one(indices)...});
+Array Array::at(const Position& first, const I&... others) const {
+  return index(Operand(*this, first.location), {first.value, Position(others).value...});
 }
 
 }  // namespace tessera

@@ -36,19 +36,18 @@ Bounds resolve(const Slice& slice, std::int64_t extent) {
 
 /// Gathers whole slices along dimension `axis` at `indices`.
 Array gather_axis(const Array& x, const Array& indices, std::int64_t axis, Location at) {
-  const Array positions = is_integer(indices.dtype()) ? indices : detail::convert(indices, DType::I32, at);
   Shape sizes = x.shape();
   sizes[static_cast<std::size_t>(axis)] = 1;
   ir::Integers offsets;
-  for (std::int64_t d = 0; d < x.rank() - 1; ++d) offsets.push_back(d < axis ? d : d + positions.rank());
-  const Array operands[] = {x, positions};
+  for (std::int64_t d = 0; d < x.rank() - 1; ++d) offsets.push_back(d < axis ? d : d + indices.rank());
+  const Array operands[] = {x, indices};
   return apply1(Op::Gather, operands,
                 {{"offset_dims", offsets},
                  {"collapsed_slice_dims", ir::Integers{axis}},
                  {"operand_batching_dims", ir::Integers{}},
                  {"start_indices_batching_dims", ir::Integers{}},
                  {"start_index_map", ir::Integers{axis}},
-                 {"index_vector_dim", positions.rank()},
+                 {"index_vector_dim", indices.rank()},
                  {"slice_sizes", ir::Integers(sizes)},
                  {"indices_are_sorted", false}},
                 at);
@@ -83,9 +82,14 @@ Array index(const Operand& x, const std::vector<Index>& indices) {
                                       "");
         }
         bounds = {position, position + 1, 1, false};
+      } else if (const auto* traced = std::get_if<Array>(&wanted)) {
+        if (traced->rank() != 0 || !is_integer(traced->dtype())) {
+          const Array operands[] = {a, *traced};
+          detail::throw_operand_error("index", x.location, operands, "a traced position is an integer scalar",
+                                      "take(x, indices, axis) takes several");
+        }
       } else if (const auto* range = std::get_if<Slice>(&wanted)) {
-        if (range->step == 0)
-          throw Error(ErrorKind::Usage, to_string(x.location) + ": the step of a slice must not be 0");
+        if (range->step == 0) detail::throw_usage(x.location, "the step of a slice must not be 0");
         bounds = resolve(*range, extent);
       }
     }
@@ -110,18 +114,20 @@ Array index(const Operand& x, const std::vector<Index>& indices) {
     if (std::holds_alternative<std::int64_t>(wanted))
       a = squeeze(operand, d);
     else if (const auto* traced = std::get_if<Array>(&wanted))
-      a = take(operand, *traced, d);
+      a = gather_axis(a, *traced, d, x.location);
   }
   return a;
 }
 
 Array take(const Operand& x, const Operand& indices, std::int64_t axis) {
   const Array a = x.as(x.dtype());
+  detail::check_integers("take", indices, "positions are integers");
   return gather_axis(a, indices.as(DType::I32), detail::checked_axis("take", a, axis, x.location), x.location);
 }
 
 Array scatter_add(const Operand& x, const Operand& indices, const Operand& updates) {
   const Array a = x.as(x.dtype());
+  detail::check_integers("scatter_add", indices, "positions are integers");
   const Array positions = indices.as(DType::I32);
   ir::Integers window;
   for (std::int64_t d = 1; d < a.rank(); ++d) window.push_back(positions.rank() + d - 1);

@@ -18,6 +18,10 @@ ir::Integers checked_axes(const std::string& operation, const Array& x, const Ax
   ir::Integers dimensions;
   for (const std::int64_t axis : axes) dimensions.push_back(detail::checked_axis(operation, x, axis, at));
   std::sort(dimensions.begin(), dimensions.end());
+  if (const auto twice = std::adjacent_find(dimensions.begin(), dimensions.end()); twice != dimensions.end()) {
+    const Array operands[] = {x};
+    detail::throw_operand_error(operation, at, operands, "axis " + std::to_string(*twice) + " is named twice", "");
+  }
   return dimensions;
 }
 
@@ -27,8 +31,8 @@ Shape kept_shape(const Array& x, const ir::Integers& reduced) {
   return shape;
 }
 
-Array reduce(Op monoid, const Array& x, const Axes& axes, bool keep, Location at) {
-  const ir::Integers dimensions = checked_axes(std::string(ir::name(monoid)), x, axes, at);
+Array reduce(const char* operation, Op monoid, const Array& x, const Axes& axes, bool keep, Location at) {
+  const ir::Integers dimensions = checked_axes(operation, x, axes, at);
   const Array operands[] = {x, detail::constant(ir::identity(monoid, x.dtype()), at)};
   const Array result =
       detail::apply(Op::Reduce, operands, {{"dimensions", dimensions}}, {ir::reducer(monoid, x.dtype())}, at)[0];
@@ -48,9 +52,9 @@ double count_of(const Array& x, const ir::Integers& dimensions) {
 }
 
 /// Position of the first winner: pairs (value, position) are reduced together; NaN wins, as in NumPy.
-Array arg_reduce(const char* better, const Operand& x, std::int64_t axis) {
+Array arg_reduce(const char* operation, const char* better, const Operand& x, std::int64_t axis) {
   const Array a = x.as(x.dtype());
-  const std::int64_t dimension = detail::checked_axis("argmax", a, axis, x.location);
+  const std::int64_t dimension = detail::checked_axis(operation, a, axis, x.location);
   auto region = std::make_shared<ir::Graph>("first_winner");
   ir::Builder build{*region, x.location};
   const TensorType value_type{a.dtype(), {}};
@@ -79,28 +83,30 @@ Array arg_reduce(const char* better, const Operand& x, std::int64_t axis) {
 
 }  // namespace
 
-Array sum(const Operand& x, const Axes& axes, bool keep) { return reduce(Op::Add, summand(x), axes, keep, x.location); }
+Array sum(const Operand& x, const Axes& axes, bool keep) {
+  return reduce("sum", Op::Add, summand(x), axes, keep, x.location);
+}
 Array prod(const Operand& x, const Axes& axes, bool keep) {
-  return reduce(Op::Multiply, summand(x), axes, keep, x.location);
+  return reduce("prod", Op::Multiply, summand(x), axes, keep, x.location);
 }
 Array max(const Operand& x, const Axes& axes, bool keep) {
-  return reduce(Op::Maximum, x.as(x.dtype()), axes, keep, x.location);
+  return reduce("max", Op::Maximum, x.as(x.dtype()), axes, keep, x.location);
 }
 Array min(const Operand& x, const Axes& axes, bool keep) {
-  return reduce(Op::Minimum, x.as(x.dtype()), axes, keep, x.location);
+  return reduce("min", Op::Minimum, x.as(x.dtype()), axes, keep, x.location);
 }
 Array all(const Operand& x, const Axes& axes, bool keep) {
-  return reduce(Op::And, astype(x, DType::Bool), axes, keep, x.location);
+  return reduce("all", Op::And, astype(x, DType::Bool), axes, keep, x.location);
 }
 Array any(const Operand& x, const Axes& axes, bool keep) {
-  return reduce(Op::Or, astype(x, DType::Bool), axes, keep, x.location);
+  return reduce("any", Op::Or, astype(x, DType::Bool), axes, keep, x.location);
 }
 
 Array mean(const Operand& x, const Axes& axes, bool keep) {
   const detail::ModuleScope scope(x.location);
   const Array a = detail::float_operand(x);
   const double count = count_of(a, checked_axes("mean", a, axes, x.location));
-  return reduce(Op::Add, a, axes, keep, x.location) * (1.0 / count);
+  return reduce("mean", Op::Add, a, axes, keep, x.location) * (1.0 / count);
 }
 
 Array variance(const Operand& x, const Axes& axes, bool keep) {
@@ -110,13 +116,13 @@ Array variance(const Operand& x, const Axes& axes, bool keep) {
   return mean(centred * centred, axes, keep);
 }
 
-Array argmax(const Operand& x, std::int64_t axis) { return arg_reduce("GT", x, axis); }
-Array argmin(const Operand& x, std::int64_t axis) { return arg_reduce("LT", x, axis); }
+Array argmax(const Operand& x, std::int64_t axis) { return arg_reduce("argmax", "GT", x, axis); }
+Array argmin(const Operand& x, std::int64_t axis) { return arg_reduce("argmin", "LT", x, axis); }
 
 namespace {
 /// The maximum as a constant of differentiation, with infinities replaced so that the difference stays defined.
-Array stable_maximum(const Array& a, const Axes& axes, Location at) {
-  const Array highest = reduce(Op::Maximum, a, axes, true, at);
+Array stable_maximum(const char* operation, const Array& a, const Axes& axes, Location at) {
+  const Array highest = reduce(operation, Op::Maximum, a, axes, true, at);
   return stop_gradient(where(is_finite(highest), highest, 0));
 }
 }  // namespace
@@ -124,23 +130,23 @@ Array stable_maximum(const Array& a, const Axes& axes, Location at) {
 Array logsumexp(const Operand& x, const Axes& axes, bool keep) {
   const detail::ModuleScope scope(x.location);
   const Array a = detail::float_operand(x);
-  const Array highest = stable_maximum(a, axes, x.location);
-  const Array total = log(reduce(Op::Add, exp(a - highest), axes, true, x.location)) + highest;
-  return keep ? total : reshape(total, reduce(Op::Add, a, axes, false, x.location).shape());
+  const Array highest = stable_maximum("logsumexp", a, axes, x.location);
+  const Array total = log(reduce("logsumexp", Op::Add, exp(a - highest), axes, true, x.location)) + highest;
+  return keep ? total : reshape(total, reduce("logsumexp", Op::Add, a, axes, false, x.location).shape());
 }
 
 Array softmax(const Operand& x, std::int64_t axis) {
   const detail::ModuleScope scope(x.location);
   const Array a = detail::float_operand(x);
-  const Array weight = exp(a - stable_maximum(a, {axis}, x.location));
-  return weight / reduce(Op::Add, weight, {axis}, true, x.location);
+  const Array weight = exp(a - stable_maximum("softmax", a, {axis}, x.location));
+  return weight / reduce("softmax", Op::Add, weight, {axis}, true, x.location);
 }
 
 Array log_softmax(const Operand& x, std::int64_t axis) {
   const detail::ModuleScope scope(x.location);
   const Array a = detail::float_operand(x);
-  const Array shifted = a - stable_maximum(a, {axis}, x.location);
-  return shifted - log(reduce(Op::Add, exp(shifted), {axis}, true, x.location));
+  const Array shifted = a - stable_maximum("log_softmax", a, {axis}, x.location);
+  return shifted - log(reduce("log_softmax", Op::Add, exp(shifted), {axis}, true, x.location));
 }
 
 Array matmul(const Operand& a, const Operand& b) {
@@ -226,11 +232,15 @@ std::array<std::array<std::int64_t, 2>, 2> same_padding(std::int64_t rows, std::
 namespace {
 Array pool2d(Op monoid, const Operand& x, std::array<std::int64_t, 2> window, std::array<std::int64_t, 2> stride) {
   const Array a = x.as(x.dtype());
-  if (a.rank() != 4) {
-    const Array operands[] = {a};
-    detail::throw_operand_error("pool2d", x.location, operands, "pooling takes images [batch, height, width, channels]",
-                                "");
-  }
+  const auto refuse = [&](const std::string& rule) {
+    const Array given[] = {a};
+    detail::throw_operand_error("pooling", x.location, given, rule, "");
+  };
+  if (a.rank() != 4) refuse("pooling takes images [batch, height, width, channels]");
+  for (std::size_t d = 0; d < 2; ++d)
+    if (window[d] < 1 || stride[d] < 1 || window[d] > a.shape(static_cast<std::int64_t>(d) + 1))
+      refuse("a window of " + std::to_string(window[0]) + " x " + std::to_string(window[1]) + " with stride " +
+             std::to_string(stride[0]) + " x " + std::to_string(stride[1]) + " does not fit");
   const Array operands[] = {a, detail::constant(ir::identity(monoid, a.dtype()), x.location)};
   return detail::apply(Op::ReduceWindow, operands,
                        {{"window_dimensions", ir::Integers{1, window[0], window[1], 1}},

@@ -55,9 +55,8 @@ std::array<Array, 2> threefry(const Key& key, const Array& counter0, const Array
 
 /// Two words for each element of `shape`, counted row-major.
 std::array<Array, 2> words_for(const Key& key, const Shape& shape) {
-  const std::int64_t count = element_count(shape);
-  if (count > std::int64_t{0xffffffff})
-    throw Error(ErrorKind::Usage, "a random draw is limited to 2^32 - 1 elements; " + to_string(shape) + " has more");
+  if (detail::checked_shape(shape, {}) > std::int64_t{0xffffffff})
+    detail::throw_usage({}, "a random draw is limited to 2^32 - 1 elements; " + to_string(shape) + " has more");
   Array counter = zeros(shape, DType::U32);
   std::int64_t stride = 1;
   for (std::size_t d = shape.size(); d-- > 0;) {
@@ -100,29 +99,45 @@ Key fold_in(const Key& key, const Operand& number) {
 
 namespace random {
 
-Array bits(const Key& key, const Shape& shape) { return words_for(key, shape)[0]; }
+Array bits(const Key& key, const Shape& shape, std::source_location at) {
+  const detail::ModuleScope scope(at);
+  return words_for(key, shape)[0];
+}
 
-Array uniform(const Key& key, const Shape& shape, double low, double high) {
+Array uniform(const Key& key, const Shape& shape, double low, double high, std::source_location at) {
+  const detail::ModuleScope scope(at);
+
   const Array unit = unit_interval(bits(key, shape));
   return low == 0 && high == 1 ? unit : unit * (high - low) + low;
 }
 
-Array normal(const Key& key, const Shape& shape) {
+Array normal(const Key& key, const Shape& shape, std::source_location at) {
+  const detail::ModuleScope scope(at);
+
   const auto [first, second] = words_for(key, shape);
   const Array radius = sqrt(log(1.0F - unit_interval(first)) * -2.0F);  // 1 - u lies in (0, 1]
   return radius * cos(unit_interval(second) * (2 * std::numbers::pi));
 }
 
-Array bernoulli(const Key& key, double p, const Shape& shape) { return unit_interval(bits(key, shape)) < p; }
+Array bernoulli(const Key& key, double p, const Shape& shape, std::source_location at) {
+  const detail::ModuleScope scope(at);
+  return unit_interval(bits(key, shape)) < p;
+}
 
-Array integers(const Key& key, const Shape& shape, std::int32_t low, std::int32_t high) {
-  if (high <= low) throw Error(ErrorKind::Usage, "random::integers needs low < high");
+Array integers(const Key& key, const Shape& shape, std::int32_t low, std::int32_t high, std::source_location at) {
+  const detail::ModuleScope scope(at);
+
+  if (high <= low)
+    detail::throw_usage(
+        at, "random::integers needs low < high, not " + std::to_string(low) + " and " + std::to_string(high));
   const Array wide = astype(bits(key, shape), DType::U64) * (static_cast<std::int64_t>(high) - low);
   return astype(wide >> 32, DType::I32) + low;
 }
 
-Array permutation(const Key& key, std::int32_t n) {
-  if (n <= 0) throw Error(ErrorKind::Usage, "a permutation needs at least one element");
+Array permutation(const Key& key, std::int32_t n, std::source_location at) {
+  const detail::ModuleScope scope(at);
+
+  if (n <= 0) detail::throw_usage(at, "a permutation needs at least one element");
   // Each round pairs position x with (k - x) mod n and swaps the pair on a coin that both members see alike.
   constexpr std::int64_t kRounds = 32;
   const Array offsets = bits(key, {kRounds}) % n;

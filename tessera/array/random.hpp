@@ -36,18 +36,21 @@ Key fold_in(const Key& key, const Operand& number);
 namespace random {
 
 /// Uniform u32 words.
-Array bits(const Key& key, const Shape& shape);
+Array bits(const Key& key, const Shape& shape, std::source_location at = std::source_location::current());
 /// Uniform in [low, high), f32 with 23 random bits.
-Array uniform(const Key& key, const Shape& shape, double low = 0, double high = 1);
+Array uniform(const Key& key, const Shape& shape, double low = 0, double high = 1,
+              std::source_location at = std::source_location::current());
 /// Standard normal, f32 (Box-Muller).
-Array normal(const Key& key, const Shape& shape);
+Array normal(const Key& key, const Shape& shape, std::source_location at = std::source_location::current());
 /// true with probability p.
-Array bernoulli(const Key& key, double p, const Shape& shape);
+Array bernoulli(const Key& key, double p, const Shape& shape,
+                std::source_location at = std::source_location::current());
 /// Uniform integers (i32) in [low, high); the bias is below (high - low) / 2^32.
-Array integers(const Key& key, const Shape& shape, std::int32_t low, std::int32_t high);
+Array integers(const Key& key, const Shape& shape, std::int32_t low, std::int32_t high,
+               std::source_location at = std::source_location::current());
 /// A random order of 0 .. n-1, i32[n], by a swap-or-not network (Hoang, Morris, Rogaway, 2012) of elementwise
 /// operations: the element at a position depends on key and position alone.
-Array permutation(const Key& key, std::int32_t n);
+Array permutation(const Key& key, std::int32_t n, std::source_location at = std::source_location::current());
 
 }  // namespace random
 }  // namespace tessera

@@ -26,7 +26,12 @@ void set_default_device(const std::string& name) {
   defaults.device = device;
 }
 Device default_device() { return defaults.device; }
-void set_default_threads(int threads) { defaults.threads = threads; }
+void set_default_threads(int threads) {
+  if (threads < 0)
+    throw Error(ErrorKind::Usage, "set_default_threads(" + std::to_string(threads) +
+                                      "): a number of threads is positive, or 0 for as many as there are");
+  defaults.threads = threads;
+}
 int default_threads() { return defaults.threads; }
 
 namespace detail {
@@ -84,10 +89,14 @@ ModuleScope::~ModuleScope() {
   if (outermost_) module_location = {};
 }
 
+void throw_usage(Location location, const std::string& message) {
+  if (module_location.known()) location = module_location;
+  throw Error(ErrorKind::Usage, (location.known() ? to_string(location) + ": " : std::string()) + message);
+}
+
 void throw_operand_error(const std::string& operation, Location location, std::span<const Array> operands,
                          const std::string& rule, const std::string& hint) {
-  if (module_location.known()) location = module_location;
-  std::string message = (location.known() ? to_string(location) + ": " : std::string()) + operation;
+  std::string message = operation;
   for (std::size_t i = 0; i < operands.size(); ++i) {
     message += "\n  operand " + std::to_string(i) + ": ";
     if (operands[i].empty()) {
@@ -100,7 +109,7 @@ void throw_operand_error(const std::string& operation, Location location, std::s
   }
   message += "\n  " + rule;
   if (!hint.empty()) message += "\n  hint: " + hint;
-  throw Error(ErrorKind::Usage, message);
+  throw_usage(location, message);
 }
 
 Array make_array(TensorType type, StoragePtr storage) {
@@ -110,7 +119,9 @@ Array make_array(TensorType type, StoragePtr storage) {
 const StoragePtr& storage_of(const Array& array) {
   if (array.empty()) throw Error(ErrorKind::Usage, "an empty Array is used where values are needed");
   if (array.state()->storage == nullptr)
-    throw Error(ErrorKind::Usage, "an Array inside a traced function has no values yet");
+    throw Error(ErrorKind::Usage, "an Array that was made inside a traced function (" + to_string(array.type()) +
+                                      ", made at " + to_string(array.state()->made_at) +
+                                      ") is used after that function has returned; return it as a result instead");
   return array.state()->storage;
 }
 

@@ -93,6 +93,8 @@ Array make_array(TensorType type, StoragePtr storage);
 /// The memory of a concrete array; throws Error for a traced one.
 const StoragePtr& storage_of(const Array& array);
 
+/// An error of usage at the line of the outermost module, or at this one.
+[[noreturn]] void throw_usage(Location location, const std::string& message);
 /// The message form of every error of a public operation: what and where, the operands, the rule, a hint.
 [[noreturn]] void throw_operand_error(const std::string& operation, Location location, std::span<const Array> operands,
                                       const std::string& rule, const std::string& hint);

@@ -26,10 +26,9 @@ std::vector<Array> apply_value_and_grad(const Traced& traced, std::vector<Array>
   const ir::Graph& graph = *traced.graph;
   const ir::Value loss = graph.results.empty() ? -1 : graph.results[0];
   if (loss < 0 || !graph.shape(loss).empty() || !is_float(graph.dtype(loss)))
-    throw Error(ErrorKind::Usage,
-                "grad needs a function whose (first) result is a scalar of floating point; this one returns " +
-                    (loss < 0 ? std::string("nothing") : to_string(graph.type(loss))) +
-                    "\n  hint: reduce it with sum or mean");
+    throw_usage({}, "grad needs a function whose (first) result is a scalar of floating point; this one returns " +
+                        (loss < 0 ? std::string("nothing") : to_string(graph.type(loss))) +
+                        "\n  hint: reduce it with sum or mean");
   std::vector<bool> varied(graph.results.size(), false);
   varied[0] = true;
   const ir::GraphPtr pullback = transform::vjp(graph, extended(wrt, traced), varied);
@@ -78,11 +77,11 @@ std::vector<Array> apply_jvp(const Traced& traced, std::vector<Array> arguments,
   return apply_graph(*transform::jvp(*traced.graph, extended(wrt, traced)), inputs);
 }
 
-TensorType without_axis(const TensorType& type, const MapAxis& axis) {
+TensorType without_axis(const TensorType& type, const MapAxis& axis, Location at_call) {
   if (!axis.mapped) return type;
   const std::int64_t at = axis.axis < 0 ? axis.axis + type.rank() : axis.axis;
   if (at < 0 || at >= type.rank())
-    throw Error(ErrorKind::Usage,
+    throw_usage(at_call,
                 "vmap over axis " + std::to_string(axis.axis) + " of " + to_string(type) + ", which has no such axis");
   TensorType inner = type;
   inner.shape.erase(inner.shape.begin() + at);
@@ -97,13 +96,13 @@ std::vector<Array> apply_vmap(const Traced& traced, std::vector<Array> arguments
     if (!axes[i].mapped) continue;
     const std::int64_t extent = arguments[i].shape(axes[i].axis);
     if (size && *size != extent)
-      throw Error(ErrorKind::Usage, "vmap maps over dimensions of different extent: " + std::to_string(*size) +
-                                        " and " + std::to_string(extent) + " (array " + std::to_string(i) + ", " +
-                                        to_string(arguments[i].type()) + ")");
+      throw_usage({}, "vmap maps over dimensions of different extent: " + std::to_string(*size) + " and " +
+                          std::to_string(extent) + " (array " + std::to_string(i) + ", " +
+                          to_string(arguments[i].type()) + ")");
     size = extent;
     arguments[i] = move_axis(Operand(arguments[i], std::source_location{}), axes[i].axis, 0);
   }
-  if (!size) throw Error(ErrorKind::Usage, "vmap needs at least one mapped argument");
+  if (!size) throw_usage({}, "vmap needs at least one mapped argument");
   return apply_graph(*transform::vmap(*traced.graph, extended(batched, traced), *size),
                      with_captured(traced, std::move(arguments)));
 }
@@ -123,7 +122,7 @@ std::vector<Array> apply_checkpoint(const Traced& traced, std::vector<Array> arg
 std::vector<Array> apply_custom_vjp(const Traced& body, const Traced& forward, const Traced& backward,
                                     std::vector<Array> arguments) {
   if (!body.captured.empty() || !forward.captured.empty() || !backward.captured.empty())
-    throw Error(ErrorKind::Usage, "the functions of custom_vjp use arrays from outside; pass them as arguments");
+    throw_usage({}, "the functions of custom_vjp use arrays from outside; pass them as arguments");
   // The backward graph takes residuals, then cotangents: the forward graph returns values, then residuals.
   return apply_call(*body.graph, {}, {body.graph, forward.graph, backward.graph}, arguments);
 }

@@ -32,7 +32,7 @@ std::vector<Array> apply_vjp(const Traced& traced, std::vector<Array> arguments,
 /// Results, then their tangents, from tangents of all arguments.
 std::vector<Array> apply_jvp(const Traced& traced, std::vector<Array> arguments, std::span<const Array> tangents);
 std::vector<Array> apply_vmap(const Traced& traced, std::vector<Array> arguments, const std::vector<MapAxis>& axes);
-TensorType without_axis(const TensorType& type, const MapAxis& axis);
+TensorType without_axis(const TensorType& type, const MapAxis& axis, Location at);
 std::vector<Array> apply_checkpoint(const Traced& traced, std::vector<Array> arguments);
 std::vector<Array> apply_custom_vjp(const Traced& body, const Traced& forward, const Traced& backward,
                                     std::vector<Array> arguments);
@@ -56,8 +56,8 @@ Tree gradient_tree(const Tree& like, std::span<const Array> gradients) {
 /// several is a tuple. The function returns a float scalar, or a tuple whose first element is one.
 /// Buffers and integer arrays in an argument are not differentiated; their places in the gradient are empty.
 template <std::size_t... Wrt, class F>
-auto value_and_grad(F f) {
-  return [f]<class... A>(A&&... arguments) mutable {
+auto value_and_grad(F f, std::source_location at = std::source_location::current()) {
+  return [f, at]<class... A>(A&&... arguments) mutable {
     using Params = detail::Parameters<F, A&...>;
     auto held = detail::hold_all<Params>(std::make_index_sequence<sizeof...(A)>{}, arguments...);
     constexpr auto selected = [](std::size_t p) { return sizeof...(Wrt) == 0 ? p == 0 : ((p == Wrt) || ...); };
@@ -67,6 +67,7 @@ auto value_and_grad(F f) {
     for (std::size_t i = 0; i < inputs.size(); ++i)
       wrt.push_back(selected(call.parameter_of_leaf()[i]) && call.roles()[i] == Role::Parameter &&
                     is_float(inputs[i].dtype()));
+    const detail::ModuleScope scope(at);
     const std::vector<Array> outputs = detail::apply_value_and_grad(call.traced(), inputs, wrt);
     const std::size_t results = call.traced().graph->results.size();
     std::size_t next = results;
@@ -89,8 +90,8 @@ auto value_and_grad(F f) {
 
 /// The gradient alone.
 template <std::size_t... Wrt, class F>
-auto grad(F f) {
-  return [inner = value_and_grad<Wrt...>(std::move(f))]<class... A>(A&&... arguments) mutable {
+auto grad(F f, std::source_location at = std::source_location::current()) {
+  return [inner = value_and_grad<Wrt...>(std::move(f), at)]<class... A>(A&&... arguments) mutable {
     return inner(arguments...).second;
   };
 }
@@ -98,8 +99,8 @@ auto grad(F f) {
 /// (value, pullback): `pullback(cotangent)` returns a tuple with the cotangent of each argument. The pullback runs the
 /// function again; inside `jit` both runs become one.
 template <class F>
-auto vjp(F f) {
-  return [f]<class... A>(A&&... arguments) mutable {
+auto vjp(F f, std::source_location at = std::source_location::current()) {
+  return [f, at]<class... A>(A&&... arguments) mutable {
     using Params = detail::Parameters<F, A&...>;
     auto held = detail::hold_all<Params>(std::make_index_sequence<sizeof...(A)>{}, arguments...);
     auto call =
@@ -114,7 +115,8 @@ auto vjp(F f) {
     const std::size_t results = traced.graph->results.size();
     auto prototypes = std::tuple<std::remove_cvref_t<A>...>(arguments...);
     auto value = call->deliver(detail::apply_graph(*traced.graph, all), held);
-    auto pullback = [traced, inputs, wrt, results, prototypes](const auto& cotangent) {
+    auto pullback = [traced, inputs, wrt, results, prototypes, at](const auto& cotangent) {
+      const detail::ModuleScope scope(at);
       const std::vector<Array> seeds = flatten_tree(cotangent);
       const std::vector<Array> outputs = detail::apply_vjp(traced, inputs, wrt, seeds);
       std::size_t next = results;
@@ -136,12 +138,13 @@ auto vjp(F f) {
 /// Forward mode: `jvp(f)(std::tuple(x, y), std::tuple(dx, dy))` returns (value, tangent of the value). Tangents have
 /// the types of the arguments; in-out parameters are not updated.
 template <class F>
-auto jvp(F f) {
-  return [f]<class... A>(std::tuple<A...> primals, const std::tuple<A...>& tangents) mutable {
+auto jvp(F f, std::source_location at = std::source_location::current()) {
+  return [f, at]<class... A>(std::tuple<A...> primals, const std::tuple<A...>& tangents) mutable {
     using Params = detail::Parameters<F, A&...>;
     auto held =
         std::apply([](auto&... p) { return detail::hold_all<Params>(std::index_sequence_for<A...>{}, p...); }, primals);
     detail::TracedCall<F, Params, decltype(held)> call("function", f, held, detail::same_type());
+    const detail::ModuleScope scope(at);
     const std::vector<Array> outputs =
         detail::apply_jvp(call.traced(), detail::argument_arrays(held), detail::argument_arrays(tangents));
     const std::size_t results = call.traced().graph->results.size();
@@ -154,12 +157,12 @@ auto jvp(F f) {
 /// The function over one more dimension: argument i is mapped over dimension in[i] of each of its arrays (`none`: the
 /// same for all). Results carry the new dimension first. Without axes every argument is mapped over dimension 0.
 template <class F>
-auto vmap(F f, std::vector<MapAxis> in = {}) {
-  return [f, in]<class... A>(A&&... arguments) mutable {
+auto vmap(F f, std::vector<MapAxis> in = {}, std::source_location at = std::source_location::current()) {
+  return [f, in, at]<class... A>(A&&... arguments) mutable {
     using Params = detail::Parameters<F, A&...>;
     if (!in.empty() && in.size() != sizeof...(A))
-      throw Error(ErrorKind::Usage, "vmap was given " + std::to_string(in.size()) + " axes for " +
-                                        std::to_string(sizeof...(A)) + " arguments");
+      detail::throw_usage(at, "vmap was given " + std::to_string(in.size()) + " axes for " +
+                                  std::to_string(sizeof...(A)) + " arguments");
     auto held = detail::hold_all<Params>(std::make_index_sequence<sizeof...(A)>{}, arguments...);
     std::vector<MapAxis> axis_of_leaf;
     std::size_t p = 0;
@@ -170,8 +173,9 @@ auto vmap(F f, std::vector<MapAxis> in = {}) {
         },
         held);
     detail::TracedCall<F, Params, decltype(held)> call("function", f, held, [&](std::size_t i, const TensorType& type) {
-      return detail::without_axis(type, axis_of_leaf[i]);
+      return detail::without_axis(type, axis_of_leaf[i], at);
     });
+    const detail::ModuleScope scope(at);
     return call.deliver(detail::apply_vmap(call.traced(), detail::argument_arrays(held), axis_of_leaf), held);
   };
 }
@@ -191,8 +195,8 @@ auto checkpoint(F f) {
 /// `backward(residuals, cotangent of the value)` returns a tuple with a cotangent for each argument. Forward mode uses
 /// f.
 template <class F, class Forward, class Backward>
-auto custom_vjp(F f, Forward forward, Backward backward) {
-  return [f, forward, backward]<class... A>(A&&... arguments) mutable {
+auto custom_vjp(F f, Forward forward, Backward backward, std::source_location at = std::source_location::current()) {
+  return [f, forward, backward, at]<class... A>(A&&... arguments) mutable {
     using Params = detail::Parameters<F, A&...>;
     auto held = detail::hold_all<Params>(std::make_index_sequence<sizeof...(A)>{}, arguments...);
     detail::TracedCall<F, Params, decltype(held)> body("custom_vjp", f, held, detail::same_type());
@@ -205,6 +209,7 @@ auto custom_vjp(F f, Forward forward, Backward backward) {
     auto seen = detail::hold_all<BackwardParams>(std::make_index_sequence<2>{}, shapes.first, shapes.second);
     detail::TracedCall<Backward, BackwardParams, decltype(seen)> second("backward", backward, seen,
                                                                         detail::same_type());
+    const detail::ModuleScope scope(at);
     return body.deliver(
         detail::apply_custom_vjp(body.traced(), first.traced(), second.traced(), detail::argument_arrays(held)), held);
   };

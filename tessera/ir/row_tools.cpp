@@ -58,7 +58,7 @@ void check_operand_count(const InferContext& context, std::size_t count) {
 }
 
 void check_size(const Integers& list, std::size_t size, std::string_view name) {
-  if (list.size() != size) broken(fmt::format("'{}' has {} entries and must have {}", name, list.size(), size));
+  if (list.size() != size) broken(fmt::format("'{}' has {} of the {} numbers that it needs", name, list.size(), size));
 }
 
 void check_in_rank(const Integers& dimensions, std::int64_t rank, std::string_view name) {
@@ -71,7 +71,7 @@ void check_distinct(std::initializer_list<const Integers*> lists, std::string_vi
   for (const Integers* list : lists) all.insert(all.end(), list->begin(), list->end());
   std::sort(all.begin(), all.end());
   const auto twice = std::adjacent_find(all.begin(), all.end());
-  if (twice != all.end()) broken(fmt::format("{} name {} twice", names, *twice));
+  if (twice != all.end()) broken(fmt::format("{} stands twice in {}", *twice, names));
 }
 
 void check_sorted(const Integers& list, std::string_view name) {

@@ -1,6 +1,8 @@
 // Layers, activations and losses as array programs.
 #include "tessera/nn/nn.hpp"
 
+#include <fmt/format.h>
+
 #include <cmath>
 #include <numbers>
 
@@ -12,9 +14,9 @@ using detail::ModuleScope;
 
 Key Context::next_key() {
   if (key.words.value.empty())
-    throw Error(ErrorKind::Usage,
-                "this layer draws random numbers in training, and the context has no key\n  hint: nn::Context "
-                "context{.training = true, .key = Key(seed)}");
+    detail::throw_usage({},
+                        "this layer draws random numbers in training, and the context has no key\n  hint: nn::Context "
+                        "context{.training = true, .key = Key(seed)}");
   const auto [next, use] = split<2>(key);
   key = next;
   return use;
@@ -39,24 +41,42 @@ Array lecun_normal(const Key& key, const Shape& shape, std::int64_t fan_in) {
 }
 }  // namespace init
 
+namespace {
+/// The last dimension of x has as many elements as the layer was made for.
+void check_features(const char* layer, const Operand& x, std::int64_t features) {
+  const Array input = x.as(x.dtype());
+  if (input.rank() > 0 && input.shape(-1) == features) return;
+  const Array operands[] = {input};
+  detail::throw_operand_error(layer, x.location, operands,
+                              fmt::format("this layer was made for {} in the last dimension", features), "");
+}
+}  // namespace
+
 Linear::Linear(const Key& key, std::int64_t in, std::int64_t out)
     : weights(init::he_uniform(key, {in, out}, in)), bias(zeros({out})) {}
 
 Array Linear::operator()(const Operand& x) const {
   const ModuleScope scope(x.location);
+  check_features("Linear", x, weights.shape(0));
   return matmul(x, weights) + bias;
 }
 
 Conv2d::Conv2d(const Key& key, std::int64_t in, std::int64_t out, std::int64_t size, Padding pad, std::int64_t step,
                std::int64_t group_count)
-    : weights(init::he_uniform(key, {size, size, in / group_count, out}, size * size * in / group_count)),
+    : weights(init::he_uniform(key, {size, size, in / std::max<std::int64_t>(1, group_count), out},
+                               size * size * in / std::max<std::int64_t>(1, group_count))),
       bias(zeros({out})),
       stride(step),
       groups(group_count),
-      padding(pad) {}
+      padding(pad) {
+  if (group_count < 1 || in % group_count != 0 || out % group_count != 0)
+    throw Error(ErrorKind::Usage, fmt::format("Conv2d: {} input and {} output channels do not divide into {} groups",
+                                              in, out, group_count));
+}
 
 Array Conv2d::operator()(const Operand& x) const {
   const ModuleScope scope(x.location);
+  check_features("Conv2d", x, weights.shape(2) * groups);
   ConvOptions options{.stride = {stride, stride}, .groups = groups};
   if (padding == Padding::Same) options.padding = same_padding(weights.shape(0), weights.shape(1));
   return conv2d(x, weights, options) + bias;
@@ -79,6 +99,7 @@ BatchNorm::BatchNorm(std::int64_t channels)
 
 Array BatchNorm::operator()(const Operand& x, Context& context) {
   const ModuleScope scope(x.location);
+  check_features("BatchNorm", x, scale.shape(0));
   const Array input = x.as(x.dtype());
   if (!context.training) return (input - mean) * (rsqrt(variance.value + epsilon) * scale) + shift;
   Axes axes;
@@ -97,6 +118,7 @@ LayerNorm::LayerNorm(std::int64_t features) : scale(ones({features})), shift(zer
 
 Array LayerNorm::operator()(const Operand& x) const {
   const ModuleScope scope(x.location);
+  check_features("LayerNorm", x, scale.shape(0));
   const Array centred = x - mean(x, {-1}, true);
   return centred * rsqrt(mean(centred * centred, {-1}, true) + epsilon) * scale + shift;
 }
@@ -104,7 +126,7 @@ Array LayerNorm::operator()(const Operand& x) const {
 Array Dropout::operator()(const Operand& x, Context& context) const {
   const ModuleScope scope(x.location);
   if (rate < 0 || rate >= 1)
-    throw Error(ErrorKind::Usage, "a dropout rate lies in [0, 1); this one is " + std::to_string(rate));
+    detail::throw_usage(x.location, fmt::format("a dropout rate lies in [0, 1); this one is {}", rate));
   if (!context.training || rate == 0) return x.as(x.dtype());
   const Array input = x.as(x.dtype());
   const Array keep = random::bernoulli(context.next_key(), 1 - rate, input.shape());

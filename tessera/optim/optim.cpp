@@ -1,6 +1,8 @@
 // Update rules of the optimizers.
 #include "tessera/optim/optim.hpp"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <numbers>
 
@@ -9,12 +11,18 @@
 namespace tessera::optim {
 namespace {
 
-void check_counts(std::size_t parameters, std::size_t gradients, std::size_t moments) {
-  if (parameters != gradients || parameters != moments)
-    throw Error(ErrorKind::Usage, "the optimizer was made for " + std::to_string(moments) +
-                                      " parameters; the model has " + std::to_string(parameters) +
-                                      " and the gradient " + std::to_string(gradients) +
-                                      "\n  hint: construct the optimizer from this model");
+void check(const std::vector<Array*>& parameters, const std::vector<Array>& gradients, std::size_t moments,
+           Location at) {
+  if (parameters.size() != gradients.size() || parameters.size() != moments)
+    tessera::detail::throw_usage(at, fmt::format("the optimizer was made for {} parameters; the model has {} and the "
+                                                 "gradient {}\n  hint: construct the optimizer from this model",
+                                                 moments, parameters.size(), gradients.size()));
+  for (std::size_t i = 0; i < parameters.size(); ++i)
+    if (parameters[i]->shape() != gradients[i].shape()) {
+      const Array operands[] = {*parameters[i], gradients[i]};
+      tessera::detail::throw_operand_error("update", at, operands,
+                                           fmt::format("gradient {} does not have the shape of its parameter", i), "");
+    }
 }
 
 bool decays(const Array& parameter) { return parameter.rank() > 1; }
@@ -23,7 +31,7 @@ bool decays(const Array& parameter) { return parameter.rank() > 1; }
 
 void Sgd::step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients, Location at) {
   const tessera::detail::ModuleScope scope(at);
-  check_counts(parameters.size(), gradients.size(), velocity.size());
+  check(parameters, gradients, velocity.size(), at);
   for (std::size_t i = 0; i < parameters.size(); ++i) {
     Array& p = *parameters[i];
     const Array g = decays(p) ? gradients[i] + decay * p : gradients[i];
@@ -35,7 +43,7 @@ void Sgd::step(const std::vector<Array*>& parameters, const std::vector<Array>& 
 
 void Adam::step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients, Location at) {
   const tessera::detail::ModuleScope scope(at);
-  check_counts(parameters.size(), gradients.size(), first.size());
+  check(parameters, gradients, first.size(), at);
   count = count.value + 1.0F;
   const Array correction1 = 1.0F - pow(beta1, count);
   const Array correction2 = 1.0F - pow(beta2, count);
