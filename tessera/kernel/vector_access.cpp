@@ -152,7 +152,7 @@ void find_loads(const Kernel& k, const Statement& s, std::size_t place,
   std::vector<bool> seen(k.nodes.size());
   std::vector<Expr> work;
   const std::function<void(const Statement&)> roots = [&](const Statement& inner) {
-    work.insert(work.end(), {inner.at, inner.value, inner.predicate});
+    for (const Expr e : {inner.at, inner.value, inner.predicate}) work.push_back(e);
     for (const Statement& deeper : inner.body) roots(deeper);
   };
   roots(s);
@@ -163,7 +163,7 @@ void find_loads(const Kernel& k, const Statement& s, std::size_t place,
     seen[at(e)] = true;
     const Node& n = k.nodes[at(e)];
     if (n.op == Op::Load) uses[e].push_back(place);
-    work.insert(work.end(), {n.a, n.b, n.c});
+    for (const Expr e : {n.a, n.b, n.c}) work.push_back(e);
   }
 }
 
@@ -216,7 +216,7 @@ bool any_node(const Kernel& k, Expr e, const std::function<bool(const Node&)>& p
     if (next == kNone || !seen.insert(next).second) continue;
     const Node& n = k.nodes[at(next)];
     if (predicate(n)) return true;
-    work.insert(work.end(), {n.a, n.b, n.c});
+    for (const Expr e : {n.a, n.b, n.c}) work.push_back(e);
   }
   return false;
 }
