@@ -1,0 +1,77 @@
+// The whole case table as CUDA C++: the kernels of its programs run on the host, threads as fibers, and give what the
+// interpreter gives; NVRTC makes machine code of them for each architecture, with few spills.
+#include <gtest/gtest.h>
+
+#include <regex>
+
+#include "cuda_on_host.hpp"
+#include "gpu_programs.hpp"
+#include "tessera/backend/cuda/driver.hpp"
+
+namespace tessera {
+namespace {
+
+using namespace testing;
+
+constexpr std::uint64_t kSeed = 4;
+constexpr std::size_t kTogether = 64;
+
+std::vector<const kernel::Kernel*> kernels_of(const Program& program) {
+  std::vector<const kernel::Kernel*> kernels;
+  for (const Step& step : program.steps)
+    if (step.kind == Step::Kind::Kernel) kernels.push_back(&step.kernel);
+  return kernels;
+}
+
+std::span<const cases::Case> group(std::size_t start) {
+  const std::vector<cases::Case>& all = cases::all();
+  return {all.data() + start, std::min(kTogether, all.size() - start)};
+}
+
+TEST(GpuCuda, CasesRunOnTheHostAsTheInterpreterSays) {
+  for (std::size_t start = 0; start < cases::all().size(); start += kTogether) {
+    const std::span<const cases::Case> items = group(start);
+    const CaseGroup together = combine_cases(items, kSeed);
+    const Program program = pass::lower(together.graph, gpu_target(), {});
+    const CudaOnHost cuda(kernels_of(program));
+    std::vector<std::size_t> place(program.steps.size());
+    for (std::size_t s = 0, next = 0; s < program.steps.size(); ++s)
+      if (program.steps[s].kind == Step::Kind::Kernel) place[s] = next++;
+    const RunKernel run_cuda = [&](const Program&, std::size_t s, std::span<void* const> arguments) {
+      cuda.run(place[s], arguments.data(), static_cast<unsigned>(kSeed + s));
+    };
+    const std::vector<Literal> expected = ir::interpret(together.graph, together.arguments);
+    const std::vector<Literal> got = run(program, together.arguments, run_cuda);
+    for (std::size_t c = 0; c < items.size(); ++c)
+      for (std::size_t r = together.first_result[c]; r < together.first_result[c + 1]; ++r)
+        EXPECT_EQ(cases::difference(Literal(expected[r].type(), got[r].storage()), expected[r], items[c].slack), "")
+            << items[c].name << ", result " << r - together.first_result[c];
+  }
+}
+
+TEST(GpuCuda, CasesCompileForEveryArchitecture) {
+  const cuda::Compiler* compiler = nullptr;
+  try {
+    compiler = &cuda::Compiler::machine(0);
+  } catch (const Error& e) {
+    GTEST_SKIP() << e.what();
+  }
+  for (std::size_t start = 0; start < cases::all().size(); start += kTogether) {
+    const CaseGroup together = combine_cases(group(start), kSeed);
+    const Program program = pass::lower(together.graph, gpu_target(), {});
+    const std::vector<const kernel::Kernel*> kernels = kernels_of(program);
+    std::vector<std::string> names;
+    for (std::size_t n = 0; n < kernels.size(); ++n) names.push_back("kernel" + std::to_string(n));
+    const std::string text = kernel::render_cuda(kernels, names);
+    for (const int architecture : {80, 90, 120}) {
+      std::string log;
+      EXPECT_EQ(compiler->compile(text, architecture, &log).substr(1, 3), "ELF");
+      const std::regex spill("([0-9]+) bytes spill stores");
+      for (std::sregex_iterator it(log.begin(), log.end(), spill), end; it != end; ++it)
+        EXPECT_LE(std::stoi((*it)[1]), 0) << "sm_" << architecture << ", cases from " << group(start)[0].name;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace tessera
