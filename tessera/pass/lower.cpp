@@ -106,13 +106,19 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
   plan_memory(program, options.donated);
   if (dump.active()) {
     std::string kernels, sources;
+    std::vector<const kernel::Kernel*> of_gpu;
+    std::vector<std::string> names;
     for (const Step& step : program.steps) {
       if (step.kind != Step::Kind::Kernel) continue;
       kernels += kernel::to_string(step.kernel) + "\n";
       sources += kernel::render_c(step.kernel) + "\n";
+      if (step.kernel.threads() == 0) continue;
+      names.push_back(step.kernel.name + "_" + std::to_string(of_gpu.size()));
+      of_gpu.push_back(&step.kernel);
     }
     dump.write("kernels", kernels);
     dump.write("kernels.c", sources);
+    if (!of_gpu.empty()) dump.write("kernels.cu", kernel::render_cuda(of_gpu, names));
     dump.write("plan", to_string(program));
   }
   return program;
