@@ -126,6 +126,44 @@ inline Kernel columns_kernel(std::int64_t rows, std::int64_t columns, std::int64
   return k;
 }
 
+/// Sums, products, maxima and a count of each row: Combines that follow each other, of several types and widths.
+inline Kernel several_kernel() {
+  Kernel k;
+  k.name = "several";
+  Builder b(k);
+  const std::int64_t threads = 256, rows = 5;
+  const auto a = b.argument("a", DType::F32, rows * threads, false);
+  const auto out = b.argument("out", DType::F64, rows * threads, true);
+  const auto sum = b.local("sum", DType::F32), product = b.local("part", DType::F64),
+             most = b.local("most", DType::F32);
+  const auto count = b.local("count", DType::I16), any = b.local("any", DType::Bool);
+  const Expr block = b.open(LoopKind::Grid, "block", rows);
+  Expr t = b.open(LoopKind::Threads, "t", threads);
+  const Expr x = b.load(a, b.add(b.mul(block, b.index(threads)), t));
+  const Expr positive = b.binary(Op::Greater, x, b.constant(DType::F32, 0));
+  b.write(sum, x);
+  b.write(product, b.convert(DType::F64, x));
+  b.write(most, x);
+  b.write(count, b.convert(DType::I16, positive));
+  b.write(any, positive);
+  b.close();
+  b.open(LoopKind::Serial, "twice", 2);
+  b.combine(sum, Op::Add, 16, 16);
+  b.combine(product, Op::Multiply, 8, 1);
+  b.combine(most, Op::Maximum, 256, 1);
+  b.combine(count, Op::Add, 4, 64);
+  b.combine(any, Op::And, 16, 8);
+  b.combine(sum, Op::Add, 16, 1);
+  b.close();
+  t = b.open(LoopKind::Threads, "t", threads);
+  Expr total = b.add(b.convert(DType::F64, b.read(sum)), b.read(product));
+  for (const auto local : {most, count, any}) total = b.add(total, b.convert(DType::F64, b.read(local)));
+  b.store(out, b.add(b.mul(block, b.index(threads)), t), total);
+  b.close();
+  b.close();
+  return k;
+}
+
 /// out[c, r] = a[r, c] by tiles of 32 x 32 in shared memory, with tails on both sides.
 inline Kernel transpose_kernel(DType d, std::int64_t rows, std::int64_t columns) {
   Kernel k;
@@ -382,6 +420,7 @@ inline std::vector<Kernel> gpu_kernels() {
   kernels.push_back(softmax_kernel(6, 1000, 128));
   kernels.push_back(softmax_kernel(6, 12, 32));
   kernels.push_back(rounds_kernel(96));
+  kernels.push_back(several_kernel());
   kernels.push_back(update_kernel(16, 192));
   for (const std::int64_t vector : {4, 12}) kernels.push_back(order_kernel(vector));
   kernels.push_back(index_kernel());

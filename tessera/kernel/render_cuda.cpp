@@ -34,10 +34,25 @@ struct Exchange {
   [[nodiscard]] std::int64_t scratch(std::int64_t threads) const { return crosses() ? threads / kWarp * span : 0; }
 };
 
+/// Combines that follow each other: those that cross warps exchange their values together, between two barriers.
+struct Combines {
+  std::vector<const Statement*> all;
+  std::vector<std::int64_t> offsets;  ///< of each in the scratch memory
+  std::int64_t bytes = 0;
+
+  [[nodiscard]] bool crosses() const { return bytes > 0; }
+  [[nodiscard]] bool takes(const Statement& s, std::int64_t more) const {
+    constexpr std::int64_t kMostBytes = 16L * 1024;
+    return bytes + more <= kMostBytes &&
+           std::none_of(all.begin(), all.end(), [&](const Statement* other) { return other->index == s.index; });
+  }
+};
+
 /// Where shared locals lie, and the scratch memory of Combines behind them.
 struct SharedMemory {
   std::vector<std::int64_t> offsets;
   std::int64_t scratch = 0, bytes = 0;
+  std::map<const Statement*, Combines> combines;  ///< by the first one
 
   explicit SharedMemory(const Kernel& k) {
     for (const Local& l : k.locals) {
@@ -45,26 +60,35 @@ struct SharedMemory {
       if (l.shared) bytes += round_up(l.count * static_cast<std::int64_t>(size_of(l.dtype)));
     }
     scratch = bytes;
-    bytes += round_up(largest(k, k.body));
+    group(k, k.body);
+    std::int64_t most = 0;
+    for (const auto& [first, together] : combines) most = std::max(most, together.bytes);
+    bytes += most;
   }
 
  private:
-  static std::int64_t largest(const Kernel& k, const std::vector<Statement>& body) {
-    std::int64_t most = 0;
+  void group(const Kernel& k, const std::vector<Statement>& body) {
+    Combines* open = nullptr;
     for (const Statement& s : body) {
-      most = std::max(most, largest(k, s.body));
-      if (s.kind == Statement::Kind::Combine)
-        most = std::max(
-            most, Exchange(s).scratch(k.threads()) * static_cast<std::int64_t>(size_of(k.locals[at(s.index)].dtype)));
+      group(k, s.body);
+      if (s.kind != Statement::Kind::Combine) {
+        open = nullptr;
+        continue;
+      }
+      const std::int64_t more =
+          round_up(Exchange(s).scratch(k.threads()) * static_cast<std::int64_t>(size_of(k.locals[at(s.index)].dtype)));
+      if (open == nullptr || !open->takes(s, more)) open = &combines[&s];
+      open->all.push_back(&s);
+      open->offsets.push_back(open->bytes);
+      open->bytes += more;
     }
-    return most;
   }
 };
 
 /// Barriers: before which statements of a block all threads must have finished the ones before.
 class Barriers {
  public:
-  explicit Barriers(const Kernel& k) : k_(k) { flow(k.body[0].body, {}); }
+  Barriers(const Kernel& k, const SharedMemory& shared) : k_(k), shared_(shared) { flow(k.body[0].body, {}); }
   [[nodiscard]] bool before(const Statement& s) const { return barriers_.contains(&s); }
 
  private:
@@ -79,7 +103,8 @@ class Barriers {
         }
         continue;
       }
-      const bool exchanges = s.kind == Statement::Kind::Combine && Exchange(s).crosses();
+      const auto combines = shared_.combines.find(&s);
+      const bool exchanges = combines != shared_.combines.end() && combines->second.crosses();
       const Accesses now = s.kind == Statement::Kind::Combine ? Accesses{} : common(s);
       const bool needed = conflict(pending, now) || (exchanges && pending.reads.contains(kScratch));
       if (needed)
@@ -126,13 +151,14 @@ class Barriers {
 
   static constexpr std::int32_t kScratch = -1;
   const Kernel& k_;
+  const SharedMemory& shared_;
   std::set<const Statement*> barriers_;
 };
 
 class Renderer final : public CText {
  public:
   Renderer(const Kernel& kernel, std::map<std::string, std::string>& helpers)
-      : CText(kernel, helpers), threads_(kernel.threads()), shared_(kernel), barriers_(kernel) {}
+      : CText(kernel, helpers), threads_(kernel.threads()), shared_(kernel), barriers_(kernel, shared_) {}
 
   std::string run(const std::string& name) {
     line(fmt::format("const int {} = (int)blockIdx.x;", variables_[at(k_.body[0].index)]));
@@ -284,46 +310,73 @@ class Renderer final : public CText {
   }
 
   void combine(const Statement& s) override {
-    const Exchange exchange(s);
-    const DType d = k_.locals[at(s.index)].dtype;
-    const std::string x = locals_[at(s.index)] + (k_.locals[at(s.index)].count == 1 ? "" : "[0]");
-    const auto merge = [&](const std::string& a, const std::string& b) {  // both are evaluated: no && of shuffles
-      return strip(d == DType::Bool ? infix(s.monoid, a, b) : binary(s.monoid, d, a, b));
-    };
-    const auto shuffles = [&](std::int64_t from, std::int64_t to) {
-      for (std::int64_t step = from; step < to; step *= 2)
-        line(fmt::format("{} = {};", x, merge(x, shuffle(d, x, step))));
-    };
-    shuffles(s.stride, std::min(exchange.total, kWarp));
-    if (!exchange.crosses()) return;
+    const auto found = shared_.combines.find(&s);
+    if (found == shared_.combines.end()) return;  // done with the first of its group
+    const Combines& together = found->second;
+    for (const Statement* c : together.all) shuffles(*c, c->stride, std::min(Exchange(*c).total, kWarp));
+    if (!together.crosses()) return;
     if (barriers_.before(s)) line("__syncthreads();");
-    const auto [total, step, warps, span] = exchange;
     line("{");
     indent();
-    line("const int t = (int)threadIdx.x;");
-    line(fmt::format("{0}* const scratch = ({0}*)(block_memory + {1});", c_type(d), shared_.scratch));
-    line(span == kWarp ? fmt::format("scratch[t] = {};", x)
-                       : fmt::format("if (t % 32 < {0}) scratch[t / 32 * {0} + t % 32] = {1};", span, x));
-    line("__syncthreads();");
-    if (warps * span <= kWarp) {  // the values of a group of warps fit one
-      line(fmt::format("{} = scratch[t / {} * {} + t % {}];", x, total, warps * span, warps * span));
-      shuffles(span, warps * span);
-    } else {  // each thread folds those of its partners, in the same order
-      line(span == kWarp ? fmt::format("const int first = t & ~{};", total - step)
-                         : fmt::format("const int first = t / {} * {} + t % {};", total, warps * span, span));
-      line(fmt::format("{} part[{}];", c_type(d), warps));
-      line("#pragma unroll");
-      line(fmt::format("for (int i = 0; i < {0}; ++i) part[i] = scratch[first + i * {1}];", warps,
-                       span == kWarp ? step : span));
-      for (std::int64_t half = 1; half < warps; half *= 2) {
-        line("#pragma unroll");
-        line(fmt::format("for (int i = 0; i < {0}; i += {1}) part[i] = {2};", warps, half * 2,
-                         merge("part[i]", fmt::format("part[i + {}]", half))));
-      }
-      line(fmt::format("{} = part[0];", x));
+    const std::string t = unique("t");
+    line(fmt::format("const int {} = (int)threadIdx.x;", t));
+    std::vector<std::string> scratch;
+    for (std::size_t i = 0; i < together.all.size(); ++i) {
+      const std::int64_t span = Exchange(*together.all[i]).span;
+      scratch.push_back(unique("scratch"));
+      if (!Exchange(*together.all[i]).crosses()) continue;
+      line(fmt::format("{0}* const {1} = ({0}*)(block_memory + {2});",
+                       c_type(k_.locals[at(together.all[i]->index)].dtype), scratch[i],
+                       shared_.scratch + together.offsets[i]));
+      line(span == kWarp ? fmt::format("{}[{}] = {};", scratch[i], t, combined(*together.all[i]))
+                         : fmt::format("if ({0} % 32 < {1}) {2}[{0} / 32 * {1} + {0} % 32] = {3};", t, span, scratch[i],
+                                       combined(*together.all[i])));
     }
+    line("__syncthreads();");
+    for (std::size_t i = 0; i < together.all.size(); ++i)
+      if (Exchange(*together.all[i]).crosses()) collect(*together.all[i], scratch[i], t);
     outdent();
     line("}");
+  }
+
+  /// Behind the barrier: each thread takes what its partners in other warps have.
+  void collect(const Statement& s, const std::string& scratch, const std::string& t) {
+    const auto [total, step, warps, span] = Exchange(s);
+    const std::string x = combined(s);
+    if (warps * span <= kWarp) {  // the values of a group of warps fit one
+      line(fmt::format("{} = {}[{} / {} * {} + {} % {}];", x, scratch, t, total, warps * span, t, warps * span));
+      shuffles(s, span, warps * span);
+      return;
+    }
+    const std::string first = unique("first"), part = unique("part");  // folded by each thread, in the same order
+    line(span == kWarp ? fmt::format("const int {} = {} & ~{};", first, t, total - step)
+                       : fmt::format("const int {} = {} / {} * {} + {} % {};", first, t, total, warps * span, t, span));
+    line(fmt::format("{} {}[{}];", c_type(k_.locals[at(s.index)].dtype), part, warps));
+    line("#pragma unroll");
+    line(fmt::format("for (int i = 0; i < {0}; ++i) {1}[i] = {2}[{3} + i * {4}];", warps, part, scratch, first,
+                     span == kWarp ? step : span));
+    for (std::int64_t half = 1; half < warps; half *= 2) {
+      line("#pragma unroll");
+      line(fmt::format("for (int i = 0; i < {0}; i += {1}) {2}[i] = {3};", warps, half * 2, part,
+                       merged(s, part + "[i]", fmt::format("{}[i + {}]", part, half))));
+    }
+    line(fmt::format("{} = {}[0];", x, part));
+  }
+
+  void shuffles(const Statement& s, std::int64_t from, std::int64_t to) {
+    const std::string x = combined(s);
+    for (std::int64_t step = from; step < to; step *= 2)
+      line(fmt::format("{} = {};", x, merged(s, x, shuffle(k_.locals[at(s.index)].dtype, x, step))));
+  }
+
+  /// What a Combine combines.
+  [[nodiscard]] std::string combined(const Statement& s) const {
+    return locals_[at(s.index)] + (k_.locals[at(s.index)].count == 1 ? "" : "[0]");
+  }
+  /// Both operands are evaluated: no && of shuffles.
+  std::string merged(const Statement& s, const std::string& a, const std::string& b) {
+    const DType d = k_.locals[at(s.index)].dtype;
+    return strip(d == DType::Bool ? infix(s.monoid, a, b) : binary(s.monoid, d, a, b));
   }
 
   static std::string shuffle(DType d, const std::string& x, std::int64_t step) {
