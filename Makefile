@@ -1,6 +1,6 @@
 # The commands of a clone; `make help` lists them. The build itself is CMake's (CMakeLists.txt, CMakePresets.json).
 .DEFAULT_GOAL := build
-.PHONY: build test test-all train bench sanitize fuzz lint package install help setup setup-tools setup-bench asan tsan
+.PHONY: build test test-all train bench sanitize fuzz lint package device-test install help setup setup-tools setup-bench asan tsan
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
@@ -39,6 +39,18 @@ bench: setup setup-bench ## the speed against PyTorch and JAX, in one run, into 
 package: setup build/package/build.ninja ## the relocatable archive: build/package/tessera-VERSION-linux-x86_64.tar.gz
 	cmake --build --preset package
 	scripts/check_package.sh build/package/tessera-*.tar.gz
+
+device-test: package ## pack what tests a GPU (build/package/device-test.tar.xz), and run it where there is one
+	cmake --build build/package --target device_tests
+	rm -rf build/package/device-test
+	cmake --install build/package --prefix build/package/device-test --strip
+	cmake --install build/package --prefix build/package/device-test --strip --component device_test
+	rm -r build/package/device-test/include build/package/device-test/lib/cmake build/package/device-test/lib/pkgconfig
+	tar -C build/package -cJf build/package/device-test.tar.xz device-test
+	@if [ -e /dev/nvidiactl ]; then \
+	  build/package/device-test/device_test.sh correct build/device-test/correct && \
+	  build/package/device-test/device_test.sh speed build/device-test/speed; \
+	else echo "no NVIDIA GPU here: unpack build/package/device-test.tar.xz beside one and run device-test/device_test.sh"; fi
 
 install: build ## headers, library, CMake package, pkg-config file, the command: into PREFIX (/usr/local)
 	cmake --install build/release --prefix $(abspath $(PREFIX))

@@ -6,6 +6,7 @@
 #include <functional>
 #include <numeric>
 
+#include "device.hpp"
 #include "tessera/tessera.hpp"
 
 namespace tessera {

@@ -1,8 +1,9 @@
-// Every case of the case table on the processor's backend against the interpreter. Many cases make one program, so that
-// their kernels are compiled together.
+// Every case of the case table against the interpreter, on the CPU or the device that TESSERA_TEST_DEVICE names. Many
+// cases make one program, so that their kernels are compiled together.
 #include <gtest/gtest.h>
 
 #include "cases.hpp"
+#include "device.hpp"
 #include "tessera/backend/registry.hpp"
 #include "tessera/ir/primitive.hpp"
 
@@ -37,8 +38,8 @@ Group combine(std::span<const Case> items) {
   return group;
 }
 
-TEST(Backends, CasesOnTheProcessorMatchTheInterpreter) {
-  Backend& cpu = backend({"cpu"});
+TEST(Backends, CasesOnTheDeviceMatchTheInterpreter) {
+  Backend& device = backend({testing::test_device()});
   const std::vector<Case>& all = cases::all();
   for (std::size_t start = 0; start < all.size(); start += kGroup) {
     const std::span<const Case> items(all.data() + start, std::min(kGroup, all.size() - start));
@@ -47,7 +48,7 @@ TEST(Backends, CasesOnTheProcessorMatchTheInterpreter) {
     try {
       std::vector<StoragePtr> inputs;
       for (const Literal& argument : group.arguments) inputs.push_back(argument.storage());
-      const std::vector<StoragePtr> outputs = cpu.compile(group.graph, {})->run(inputs);
+      const std::vector<StoragePtr> outputs = device.compile(group.graph, {})->run(inputs);
       const std::vector<Literal> expected = interpret(group.graph, group.arguments);
       for (std::size_t c = 0; c < items.size(); ++c) {
         const std::size_t end = c + 1 < items.size() ? group.first_result[c + 1] : expected.size();

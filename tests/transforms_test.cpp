@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "device.hpp"
 #include "near.hpp"
 #include "tessera/tessera.hpp"
 

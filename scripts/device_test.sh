@@ -1,0 +1,51 @@
+#!/usr/bin/env bash
+# What a GPU has to show, from the folder that `make device-test` packs; the machine needs a driver and nothing of ours.
+# Usage: device_test.sh correct|speed OUT
+#   correct  the case table and the training tests on the GPU; every recipe trained there for a little while
+#   speed    `tessera bench` on the CPU and the GPU, and time to accuracy of the recipe fashion-cnn
+# OUT gets a text for each; the exit code is 1 when one failed.
+set -uo pipefail
+part=$1
+out=$2
+here=$(cd "$(dirname "$0")" && pwd)
+data=${FASHION_MNIST:-/usr/share/datasets/fashion-mnist}
+[ -d "$here/fashion-mnist" ] && data=$here/fashion-mnist
+mkdir -p "$out"
+failed=()
+
+# run NAME COMMAND...: the command's text to OUT/NAME.txt, its end to the terminal.
+run() {
+  local name=$1 start=$SECONDS
+  shift
+  if "$@" >"$out/$name.txt" 2>&1; then echo "passed  $name ($((SECONDS - start)) s)"; else
+    echo "FAILED  $name ($((SECONDS - start)) s)"
+    tail -n 5 "$out/$name.txt"
+    failed+=("$name")
+  fi
+}
+
+tessera=$here/bin/tessera
+run devices "$tessera" devices
+case $part in
+  correct)
+    export TESSERA_TEST_DEVICE=cuda
+    for test in "$here"/tests/*_test; do
+      run "$(basename "$test")" "$test" --gtest_brief=1
+    done
+    for recipe in mlp lenet fashion-cnn; do
+      run "train_$recipe" "$tessera" train "$recipe" --device cuda --data "$data" --epochs 2 --out "$out/runs/$recipe"
+    done
+    ;;
+  speed)
+    run bench "$tessera" bench --device all --json
+    for precision in f32 bf16; do
+      run "time_to_accuracy_$precision" "$tessera" train fashion-cnn --device cuda --data "$data" \
+        --set "train.precision=\"$precision\"" --out "$out/runs/fashion-cnn-$precision"
+    done
+    ;;
+  *) echo "device_test.sh: the part is correct or speed, not $part" >&2; exit 2 ;;
+esac
+if [ "${#failed[@]}" -gt 0 ]; then
+  echo "failed: ${failed[*]}"
+  exit 1
+fi
