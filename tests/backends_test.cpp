@@ -39,7 +39,7 @@ Group combine(std::span<const Case> items) {
 }
 
 TEST(Backends, CasesOnTheDeviceMatchTheInterpreter) {
-  Backend& device = backend({testing::test_device()});
+  Backend& device = backend({test_device()});
   const std::vector<Case>& all = cases::all();
   for (std::size_t start = 0; start < all.size(); start += kGroup) {
     const std::span<const Case> items(all.data() + start, std::min(kGroup, all.size() - start));

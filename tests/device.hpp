@@ -7,7 +7,7 @@
 
 #include "tessera/array/array.hpp"
 
-namespace tessera::testing {
+namespace tessera {
 
 inline std::string test_device() {
   const char* name = std::getenv("TESSERA_TEST_DEVICE");
@@ -19,4 +19,4 @@ inline const bool kArraysRunThere = [] {
   return true;
 }();
 
-}  // namespace tessera::testing
+}  // namespace tessera

@@ -29,7 +29,7 @@ namespace fs = std::filesystem;
 class Training : public testing::Test {
  protected:
   Training() {
-    set_default_device(tessera::testing::test_device());
+    set_default_device(test_device());
     string name = (fs::temp_directory_path() / "tessera-loop-XXXXXX").string();
     folder = ::mkdtemp(name.data());
     // Three classes of noisy pictures that differ by the place of a bright square.
@@ -215,7 +215,7 @@ TEST_F(Training, AugmentationMovesAndMirrors) {
 }
 
 TEST(Bench, CountsTheWorkOfTheNets) {
-  set_default_device(tessera::testing::test_device());
+  set_default_device(test_device());
   const BenchRow row = run_bench({"mlp", 8}, 0.01, 1);
   // Products alone: 2 x (2 passes of the first layer, 3 of the others).
   const double products = 2.0 * (2 * 784 * 256 + 3 * (256 * 128 + 128 * 10));
