@@ -156,6 +156,8 @@ TEST(Builder, ChangesFloatsOnlyWhereTheBitsStay) {
   EXPECT_EQ(b.add(x, f32(-0.0)), x);
   EXPECT_EQ(b.mul(x, f32(1)), x);
   EXPECT_NE(b.sub(x, x), f32(0));
+  EXPECT_EQ(b.binary(Op::Maximum, x, f32(-INFINITY)), x);
+  EXPECT_NE(b.binary(Op::Minimum, x, f32(-INFINITY)), x);  // NaN
   EXPECT_EQ(b.binary(Op::Divide, x, f32(8)), b.mul(x, f32(0.125)));
   EXPECT_EQ(b.node(b.binary(Op::Divide, x, f32(3))).op, Op::Divide);
   EXPECT_EQ(b.node(b.unary(Op::Not, b.binary(Op::Less, x, f32(1)))).op, Op::Not);  // NaN

@@ -360,6 +360,7 @@ Expr Builder::simplify_floats(Op op, Expr a, Expr b) {
     if (op == Op::Add && is_zero && std::signbit(y)) return a;        // x + -0
     if (op == Op::Subtract && is_zero && !std::signbit(y)) return a;  // x - +0
     if ((op == Op::Multiply || op == Op::Divide) && y == 1) return a;
+    if (std::isinf(y) && op == (y < 0 ? Op::Maximum : Op::Minimum)) return a;
     int exponent = 0;
     if (op == Op::Divide && std::abs(std::frexp(y, &exponent)) == 0.5 && std::abs(exponent) < 120)
       return mul(a, constant(type, 1 / y));
