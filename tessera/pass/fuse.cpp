@@ -195,7 +195,9 @@ class Fuser {
     prepare();
     match_libraries();
     demand_necessary();
+    const std::vector<bool> necessary = fusion_.stored;
     demand_dear();
+    if (target_.is_gpu()) forget_cheap(necessary);
     make_items();
     merge_dependent();
     merge_siblings();
@@ -360,6 +362,28 @@ class Fuser {
         size[index(v)] = hard ? 1 : nodes;
       }
     }
+  }
+  /// What is quickly made from one other value that has memory needs none: on a GPU, memory and launches cost more.
+  void forget_cheap(const std::vector<bool>& necessary) {
+    for (const Node& node : graph_.nodes)
+      for (const Value v : node.results) {
+        if (!fusion_.stored[index(v)] || necessary[index(v)] || fusion_.storage_of(v) != v) continue;
+        fusion_.stored[index(v)] = false;
+        std::set<Value> leaves;
+        collect_leaves(v, leaves, 0);
+        std::int64_t large = 0;
+        for (const Value leaf : leaves) large += 16 * count(leaf) > count(v) ? 1 : 0;
+        fusion_.stored[index(v)] = tree_cost(v) >= 4 || large > 1;
+      }
+  }
+  void collect_leaves(Value v, std::set<Value>& leaves, int depth) const {
+    if (stored(v)) {
+      leaves.insert(fusion_.storage_of(v));
+      return;
+    }
+    const Node* node = graph_.producer(v);
+    if (node == nullptr || depth > 24) return;
+    for (const Value operand : node->operands) collect_leaves(operand, leaves, depth + 1);
   }
   static bool may_keep(const Node& node) {
     return node.op != Op::Constant && node.op != Op::Iota && node.op != Op::Reshape;

@@ -49,7 +49,7 @@ Groups group_cpu(const std::vector<Cluster>& clusters) {
 
 /// One block takes about as long for this as a launch takes.
 constexpr double kTinyWork = 131072;
-constexpr std::int64_t kTinyElements = 16384;
+constexpr std::int64_t kTinyElements = 32768;
 /// Larger maps are worth a kernel of their own.
 constexpr std::int64_t kMostInMap = 1 << 20;
 /// Clusters and items in one kernel: more take long to compile.
@@ -128,7 +128,8 @@ class GpuGrouper {
     return is_loop(cluster) && cluster.cost <= kTinyWork && elements(cluster) <= kTinyElements;
   }
   [[nodiscard]] bool is_map(const Cluster& cluster) const {
-    return cluster.kind == Cluster::Kind::Map && elements(cluster) <= kMostInMap;
+    return cluster.kind == Cluster::Kind::Map && elements(cluster) <= kMostInMap &&
+           transposed_operands(fusion_, cluster).values.empty();
   }
 
   Group take(const std::vector<std::size_t>& which, bool side_by_side) {

@@ -53,6 +53,14 @@ ir::Index slice_start(Emitter& e, const ir::Node& node);
 /// loop.
 void scatter_update(Emitter& e, const ir::Node& node, const ir::Index& update);
 
+/// Operands of a map, as they stand in its shape, that lie in memory along another dimension than the last. Found for
+/// large maps on a GPU.
+struct TransposedOperands {
+  ir::Values values;
+  std::size_t along = 0, last = 0;  ///< dimensions of the shape
+};
+TransposedOperands transposed_operands(const Fusion& fusion, const Cluster& cluster);
+
 // The statements of clusters, appended to the emitter's kernel: each of schedule_cpu.cpp's by itself,
 void schedule_cpu(Emitter& emitter, const Group& group, const Target& target);
 // schedule_gpu.cpp's with the one Grid loop around all of them.

@@ -1,6 +1,6 @@
 // The loops of clusters on a GPU: blocks of threads. Which thread does what follows from shapes alone, and sums are
 // taken in an order that is fixed: the same result on every run.
-//   Map      a thread has one vector of neighbouring elements
+//   Map      a thread has one vector of neighbouring elements; what is transposed goes through tiles in shared memory
 //   Rows     a group of threads has a row, several groups a block; for each level of reductions the threads walk the
 //            row, then the group combines what they found
 //   Columns  a thread has a vector of columns and a slice of what is reduced; the slices combine
@@ -8,6 +8,7 @@
 // Several clusters in one kernel are maps with blocks of their own, or so small that one block does them all, one after
 // the other.
 #include <algorithm>
+#include <functional>
 #include <numeric>
 
 #include "tessera/pass/schedule.hpp"
@@ -29,6 +30,12 @@ constexpr std::int64_t kThreads = 256, kAlone = 512;
 constexpr std::size_t kAccessBytes = 16;
 /// Elements of buffers that a thread keeps from one level of a row to the next.
 constexpr std::int64_t kCached = 32;
+
+/// Side of a tile of shared memory through which a transpose goes; a warp's 32 threads have a row of it.
+constexpr std::int64_t kTile = 32;
+/// Maps that are smaller fit into the caches, tiles or not.
+constexpr std::int64_t kLeastTransposed = 16384;
+constexpr std::size_t kMostTiles = 4;
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t power_above(std::int64_t n) {
@@ -231,7 +238,61 @@ class Scheduler {
   }
 
   void map() {
+    const TransposedOperands operands = one_block_ ? TransposedOperands{} : transposed_operands(fusion_, *cluster_);
+    if (!operands.values.empty()) return map_tiles(operands);
     each(units(), [&](Expr unit) { map_elements(unit); });
+  }
+
+  /// A block has a square of two dimensions: along `along`, the operands lie in memory, along the last, what is stored.
+  void map_tiles(const TransposedOperands& operands) {
+    constexpr std::int64_t kRows = kThreads / kTile;
+    const Shape& shape = map_shape();
+    const std::size_t along = operands.along, last = operands.last;
+    Shape outer = shape;
+    outer[along] = outer[last] = 1;
+    const std::int64_t down = divide_up(shape[along], kTile), across = divide_up(shape[last], kTile);
+    threads_ = kThreads;
+    std::vector<std::int32_t> tiles;
+    for (const Value v : operands.values)
+      tiles.push_back(e.b.local("tile" + std::to_string(v), compute_type(graph_.dtype(v)), kTile * (kTile + 1), true));
+    const Expr block = open_blocks(element_count(outer) * down * across);
+    const Index corner = e.delinear(divided(block, down * across), outer);
+    // f(where the thread stands in the root, row, column): 32 columns by 32 rows, 8 rows at a time.
+    const auto each_of_tile = [&](std::size_t row_dimension, std::size_t column_dimension, auto&& f) {
+      const Expr t = open_threads(), r = e.b.open(LoopKind::Serial, "r", kTile / kRows);
+      const Expr column = remainder(t, kTile), row = scaled_sum(r, kRows, divided(t, kTile));
+      const Expr first_along = e.b.mul(remainder(divided(block, across), down), e.b.index(kTile));
+      const Expr first_last = e.b.mul(remainder(block, across), e.b.index(kTile));
+      Index at = corner;
+      at[along] = first_along;
+      at[last] = first_last;
+      at[row_dimension] = e.b.add(at[row_dimension], row);
+      at[column_dimension] = e.b.add(at[column_dimension], column);
+      const bool guarded = open_if(e.b.logical_and(below(at[along], shape[along]), below(at[last], shape[last])));
+      f(at, row, column);
+      close_if(guarded);
+      e.b.close();
+      e.b.close();
+    };
+    each_of_tile(last, along, [&](const Index& at, Expr row, Expr column) {
+      for (std::size_t n = 0; n < tiles.size(); ++n) {
+        const Node& node = *graph_.producer(operands.values[n]);
+        const ir::Integers& permutation = node.attributes.integers("permutation");
+        Index from(at.size());
+        for (std::size_t d = 0; d < at.size(); ++d) from[static_cast<std::size_t>(permutation[d])] = at[d];
+        // A row is one longer than the tile: a column then meets all banks of shared memory.
+        e.b.write(tiles[n], scaled_sum(row, kTile + 1, column), e.element(node.operands[0], from));
+      }
+    });
+    each_of_tile(along, last, [&](const Index& at, Expr row, Expr column) {
+      for (std::size_t n = 0; n < tiles.size(); ++n)
+        e.hold_scalar(operands.values[n], tiles[n], scaled_sum(column, kTile + 1, row));
+      std::vector<Result> results;
+      for (const Item& item : cluster_->items)
+        if (item.hold == Item::Hold::Stored) results.push_back({item.value, at});
+      store(results, e.b.index(0), 1);
+    });
+    close_blocks();
   }
 
   /// f(i) for i in 0 .. count-1, one for each thread.
@@ -612,6 +673,43 @@ class Scheduler {
 };
 
 }  // namespace
+
+TransposedOperands transposed_operands(const Fusion& fusion, const Cluster& cluster) {
+  const ir::Graph& graph = *fusion.graph;
+  TransposedOperands found;
+  if (cluster.kind != Cluster::Kind::Map) return {};
+  const Shape& shape = graph.shape(cluster.items[0].value);
+  if (element_count(shape) < kLeastTransposed) return {};
+  found.last = shape.size() - 1;
+  while (shape[found.last] == 1) --found.last;
+  std::set<Value> seen;
+  const std::function<void(Value)> visit = [&](Value v) {
+    if (!seen.insert(v).second || graph.shape(v) != shape) return;
+    const Node* node = graph.producer(v);
+    const bool own =
+        std::any_of(cluster.items.begin(), cluster.items.end(), [&](const Item& i) { return i.value == v; });
+    if (node == nullptr || (fusion.has_buffer(v) && !own)) return;
+    if (node->op == Op::Transpose) {
+      // The dimension along which the operand lies in memory.
+      const Shape& from = graph.shape(node->operands[0]);
+      std::int64_t inner = static_cast<std::int64_t>(from.size()) - 1;
+      while (from[static_cast<std::size_t>(inner)] == 1) --inner;
+      const ir::Integers& permutation = node->attributes.integers("permutation");
+      const auto along =
+          static_cast<std::size_t>(std::find(permutation.begin(), permutation.end(), inner) - permutation.begin());
+      const bool fits = along != found.last && shape[along] >= kTile / 2 && shape[found.last] >= kTile / 2 &&
+                        found.values.size() < kMostTiles && (found.values.empty() || found.along == along);
+      if (!fits) return;
+      found.along = along;
+      found.values.push_back(v);
+    } else if (ir::is_elementwise(ir::family(node->op)) || node->op == Op::OptimizationBarrier) {
+      for (const Value operand : node->operands) visit(operand);
+    }
+  };
+  for (const Item& item : cluster.items)
+    if (item.hold == Item::Hold::Stored) visit(item.value);
+  return found;
+}
 
 void schedule_gpu(Emitter& emitter, const Group& group, const Target& target) {
   Scheduler scheduler(emitter, target);

@@ -506,11 +506,13 @@ namespace {
 /// In how many chunks a reduction is done first, so that there is work for all; 1: in one go. Depends on shapes and
 /// the target alone.
 std::int64_t chunks_of(const ReduceForm& form, const Target& target) {
-  if (form.reduced < 64 || form.outer * form.reduced * form.inner < 65536) return 1;
+  const std::int64_t total = form.outer * form.reduced * form.inner;
+  if (form.reduced < 64 || total < 65536) return 1;
   std::int64_t chunks = 1, least = target.threads, enough = 16LL * target.threads, most = enough;
   if (target.is_gpu()) {
-    // About two blocks for each multiprocessor; a block has one row, or 32 columns.
-    const std::int64_t blocks = form.outer * ((form.inner + 31) / 32), wanted = 2LL * target.multiprocessors;
+    // About a block for each multiprocessor, two where there is much to read; a block has one row, or 32 columns.
+    const std::int64_t blocks = form.outer * ((form.inner + 31) / 32);
+    const std::int64_t wanted = (total < (1 << 24) ? 1LL : 2LL) * target.multiprocessors;
     if (blocks >= wanted || (form.inner == 1 && form.reduced < 64 * kBlockThreads)) return 1;
     least = 2;
     enough = 3 * wanted / (4 * blocks);
