@@ -56,6 +56,10 @@ TEST_F(IndexTest, QuotientsAndRemaindersOfLinearIndicesVanish) {
   EXPECT_EQ(div(div(flat, 5), 8), i);
   EXPECT_EQ(div(flat, 10), b.add(times(i, 4), div(j, 2)));
   EXPECT_EQ(b.add(times(div(flat, 7), 7), mod(flat, 7)), flat);
+  // A quotient inside of a sum: rows of 3 pairs, in blocks of 8 threads.
+  const Expr x = b.add(times(i, 8), j), pair = b.add(times(i, 4), div(j, 2));
+  EXPECT_EQ(div(pair, 3), div(x, 6));
+  EXPECT_EQ(b.add(b.add(mod(j, 2), times(mod(pair, 3), 2)), times(div(x, 6), 6)), x);
 }
 
 TEST_F(IndexTest, SumsCancel) {

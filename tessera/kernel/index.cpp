@@ -234,12 +234,20 @@ Expr Builder::divide_index(Expr a, std::int64_t by) {
         return build(whole);
       }
     }
-    const Node inner = node(a);
-    std::int64_t first = 0;
-    std::int64_t both = 0;
-    if (inner.op == Op::Divide && is_constant(inner.b, &first) && first > 0 &&
-        !__builtin_mul_overflow(first, by, &both))
-      return divide_index(inner.a, both);
+    // (rest + x / C) / by is (C * rest + x) / (C * by): one division, and one form for what is equal.
+    for (const Linear::Term& term : form.terms) {
+      const Node quotient = node(term.atom);
+      std::int64_t inner_by = 0;
+      std::int64_t product = 0;
+      if (term.factor != 1 || quotient.op != Op::Divide || !is_constant(quotient.b, &inner_by) || inner_by <= 0 ||
+          !ranges_.of(quotient.a).within(0, kMost) || __builtin_mul_overflow(inner_by, by, &product))
+        continue;
+      Linear whole;
+      whole.add(form, inner_by);
+      whole.add(term.atom, -inner_by);
+      whole.add(linear(quotient.a), 1);
+      if (range(whole).within(0, kMost)) return divide_index(build(whole), product);
+    }
   }
   return make(Op::Divide, DType::I64, a, index(by));
 }
