@@ -45,7 +45,8 @@ const std::vector<Verb>& verbs() {
        "ends\nthe command with exit code 1.",
        add_run},
       {"bench", "training speed of the benchmark's nets, with this machine's limits",
-       "tessera bench\ntessera bench cnn --batch 512 --seconds 5\ntessera bench --json", "", add_bench}};
+       "tessera bench\ntessera bench cnn --batch 512 --seconds 5\ntessera bench --device all --json",
+       "--device all measures the processor and then the GPU.", add_bench}};
   return list;
 }
 

@@ -48,7 +48,6 @@ TESSERA_CUDA_NVRTC(COMPARE)
 
 static_assert(kSuccess == CUDA_SUCCESS && static_cast<int>(NVRTC_SUCCESS) == kSuccess);
 static_assert(kOutOfMemory == CUDA_ERROR_OUT_OF_MEMORY && kNoDevice == CUDA_ERROR_NO_DEVICE);
-static_assert(kSharedMemoryPerBlock == CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK);
 static_assert(kMultiprocessors == CU_DEVICE_ATTRIBUTE_MULTIPROCESSOR_COUNT);
 static_assert(kMemoryClock == CU_DEVICE_ATTRIBUTE_MEMORY_CLOCK_RATE);
 static_assert(kMemoryBusWidth == CU_DEVICE_ATTRIBUTE_GLOBAL_MEMORY_BUS_WIDTH);
@@ -90,7 +89,9 @@ const LibraryName kAbsent{"the part", {"libtessera-absent.so.2", "libtessera-abs
 
 TEST(CudaLibrary, SaysWhatWasTriedAndWhere) {
   EXPECT_EQ(
-      refusal([] { load_driver(Library::open(kAbsent, {"/no/such", "/folder"})); }),
+      refusal([] {
+        load_driver(Library::open(kAbsent, {"/no/such", "/folder"}));
+      }),
       "the part is not to be had: tried libtessera-absent.so.2, libtessera-absent.so.1 in the system's search path "
       "and in /no/such, /folder; install the part");
   EXPECT_EQ(Library::open(kAbsent, {}).complaint(),
@@ -164,16 +165,8 @@ TEST(CudaDriver, TooOldWithoutGpuOrBroken) {
 constexpr const char* kSource =
     "extern \"C\" __global__ void twice(float* x) { x[threadIdx.x] = x[threadIdx.x] + x[threadIdx.x]; }\n";
 
-const Compiler* compiler() {
-  try {
-    return &Compiler::machine(0);
-  } catch (const Error&) {
-    return nullptr;
-  }
-}
-
 TEST(CudaCompiler, MakesMachineCode) {
-  const Compiler* nvrtc = compiler();
+  const Compiler* nvrtc = Compiler::find();
   if (nvrtc == nullptr) GTEST_SKIP() << "no NVRTC on this machine";
   for (const int architecture : {80, 90}) {
     std::string log;
@@ -188,7 +181,7 @@ TEST(CudaCompiler, MakesMachineCode) {
 }
 
 TEST(CudaCompiler, RefusesUnknownArchitecturesAndWrongSource) {
-  const Compiler* nvrtc = compiler();
+  const Compiler* nvrtc = Compiler::find();
   if (nvrtc == nullptr) GTEST_SKIP() << "no NVRTC on this machine";
   const std::string said = refusal([&] { nvrtc->compile(kSource, 30); });
   EXPECT_NE(said.find("makes no code for sm_30: it knows sm_"), std::string::npos) << said;

@@ -67,23 +67,45 @@ TEST(Devices, WrongNumberOfInputs) {
     EXPECT_THROW(backend({device}).compile(program(), {})->run({}), Error) << device;
 }
 
+/// A device of `devices()` that can be used.
+bool has(const std::string& name) {
+  const std::vector<DeviceInfo> list = devices();
+  return std::any_of(list.begin(), list.end(), [&](const DeviceInfo& d) { return d.name == name && d.available; });
+}
+
 TEST(Devices, OneBackendPerName) {
-  EXPECT_EQ(&backend({"cpu"}), &backend({"auto"}));
+  EXPECT_EQ(&backend({has("cuda") ? "cuda" : "cpu"}), &backend({"auto"}));
   EXPECT_EQ(&backend({"null"}), &backend({"null:cpu"}));
   EXPECT_NE(&backend({"null:cuda"}), &backend({"null:cpu"}));
   EXPECT_EQ(backend({"null:cuda"}).name(), "null:cuda");
 }
 
+/// What `backend` says of a device that is not to be had.
+std::string refusal(const std::string& device) {
+  try {
+    backend({device});
+  } catch (const Error& error) {
+    EXPECT_EQ(error.kind(), ErrorKind::Unsupported) << device;
+    EXPECT_NE(std::string(error.what()).find('"' + device + '"'), std::string::npos) << error.what();
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
 TEST(Devices, UnknownOnesAreRefusedByName) {
-  for (const char* device : {"cuda", "cuda:1", "pjrt:/lib/plugin.so", "", "tpu", "null:tpu"}) {
-    try {
-      backend({device});
-      ADD_FAILURE() << device;
-    } catch (const Error& error) {
-      EXPECT_EQ(error.kind(), ErrorKind::Unsupported) << device;
-      EXPECT_NE(std::string(error.what()).find('"' + std::string(device) + '"'), std::string::npos) << error.what();
-      EXPECT_NE(std::string(error.what()).find("tried cpu, reference"), std::string::npos) << error.what();
-    }
+  for (const char* device : {"pjrt:/lib/plugin.so", "", "tpu", "null:tpu", "cuda:", "cuda:x", "cuda:-1"})
+    EXPECT_NE(refusal(device).find("tried cpu, cuda, cuda:N, reference"), std::string::npos) << refusal(device);
+}
+
+TEST(Devices, AGpuThatIsNotHereSaysWhatIsMissing) {
+  if (has("cuda")) {
+    EXPECT_NE(refusal("cuda:99").find("there is no GPU 99"), std::string::npos) << refusal("cuda:99");
+    return;
+  }
+  for (const char* device : {"cuda", "cuda:1"}) {
+    const std::string said = refusal(device);
+    EXPECT_TRUE(said.find("NVIDIA driver") != std::string::npos || said.find("NVRTC") != std::string::npos) << said;
+    EXPECT_NE(said.find("install"), std::string::npos) << said;
   }
 }
 

@@ -210,6 +210,7 @@ Checkpoint at_step(std::int64_t step, std::int64_t best) {
                 .instruction_set = "i",
                 .threads = 2,
                 .device = "cpu",
+                .choices = "a product: the third\n",
                 .elapsed_seconds = 4,
                 .train_seconds = 3,
                 .compile_seconds = 1,
@@ -229,6 +230,7 @@ TEST(Checkpoints, KeepTheLastTwoAndTheBest) {
   const Checkpoint newest = load_checkpoint(folder.path);
   EXPECT_EQ(newest.manifest.step, 50);
   EXPECT_EQ(newest.manifest.speeds, (std::vector<double>{10, 20}));
+  EXPECT_EQ(newest.manifest.choices, "a product: the third\n");
   EXPECT_TRUE(newest.model.tensors.at("w").identical(at_step(50, 20).model.tensors.at("w")));
   EXPECT_EQ(load_checkpoint(folder.path, 20).manifest.step, 20);
   EXPECT_TRUE(fs::exists(folder.path / "checkpoints" / "step-00000050" / "_SUCCESS"));

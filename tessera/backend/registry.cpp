@@ -3,12 +3,14 @@
 
 #include <unistd.h>
 
-#include <array>
+#include <charconv>
+#include <map>
 #include <memory>
 #include <mutex>
 
 #include "tessera/backend/cpu/backend.hpp"
 #include "tessera/backend/cpu/onednn.hpp"
+#include "tessera/backend/cuda/backend.hpp"
 #include "tessera/backend/null/null.hpp"
 #include "tessera/backend/reference/reference.hpp"
 #include "tessera/core/error.hpp"
@@ -20,28 +22,42 @@
 namespace tessera {
 namespace {
 
-struct Entry {
-  const char* name;
-  std::unique_ptr<Backend> (*make)();
-  std::unique_ptr<Backend> backend = nullptr;
-};
+/// The number of "cuda" and "cuda:N"; -1 for other names.
+int cuda_ordinal(const std::string& name) {
+  if (name == "cuda") return 0;
+  int number = -1;
+  const char* const end = name.data() + name.size();
+  if (!name.starts_with("cuda:") || std::from_chars(name.data() + 5, end, number).ptr != end) return -1;
+  return number;
+}
 
-Backend* find(const std::string& name) {
-  static std::mutex mutex;
-  static auto* const entries = new std::array<Entry, 4>{{
-      // never destroyed: executables of static lifetime may outlive it
-      {"cpu", cpu::make_backend},
-      {"reference", make_reference_backend},
-      {"null:cpu", [] { return make_null_backend("cpu"); }},
-      {"null:cuda", [] { return make_null_backend("cuda"); }},
-  }};
-  const std::lock_guard lock(mutex);
-  for (Entry& entry : *entries)
-    if (name == entry.name) {
-      if (!entry.backend) entry.backend = entry.make();
-      return entry.backend.get();
-    }
+std::unique_ptr<Backend> make(const std::string& name) {
+  if (name == "cpu") return cpu::make_backend();
+  if (name == "reference") return make_reference_backend();
+  if (name == "null:cpu") return make_null_backend("cpu");
+  if (name == "null:cuda") return make_null_backend("cuda");
   return nullptr;
+}
+
+std::mutex mutex;
+std::map<std::string, std::unique_ptr<Backend>>& made() {
+  static auto* const backends = new std::map<std::string, std::unique_ptr<Backend>>;
+  return *backends;  // never destroyed: executables of static lifetime may outlive it
+}
+
+/// Null for a name that is none. Throws for a device that is not to be had.
+Backend* find(const std::string& name) {
+  const std::lock_guard lock(mutex);
+  if (const auto found = made().find(name); found != made().end()) return found->second.get();
+  std::unique_ptr<Backend> fresh = make(name);
+  if (const int ordinal = cuda_ordinal(name); ordinal >= 0) {
+    try {
+      fresh = cuda::make_backend(ordinal);
+    } catch (const Error& error) {
+      throw Error(error.kind(), "device \"" + name + "\": " + error.what() + "; `tessera devices` lists what is here");
+    }
+  }
+  return fresh == nullptr ? nullptr : (made()[name] = std::move(fresh)).get();
 }
 
 std::size_t physical_memory() {
@@ -60,15 +76,20 @@ LibraryInfo llvm_info() {
 
 Backend& backend(const Device& device) {
   std::string name = device.name;
-  if (name == "auto") name = "cpu";  // the only one that computes fast in this build
+  if (name == "auto") name = cuda::usable_devices() > 0 ? "cuda" : "cpu";
   if (name == "null") name = "null:cpu";
+  if (name == "cuda:0") name = "cuda";
   if (Backend* found = find(name)) return *found;
   std::string why = "there is no such device";
-  if (name.starts_with("cuda")) why = "this build has no CUDA backend";
   if (name.starts_with("pjrt")) why = "this build cannot load PJRT plugins";
   throw Error(ErrorKind::Unsupported,
               "device \"" + device.name + "\": " + why +
-                  "; tried cpu, reference, null:cpu, null:cuda; `tessera devices` lists what is here");
+                  "; tried cpu, cuda, cuda:N, reference, null:cpu, null:cuda; `tessera devices` lists what is here");
+}
+
+void add_backend(const std::string& name, std::unique_ptr<Backend> backend) {
+  const std::lock_guard lock(mutex);
+  made()[name] = std::move(backend);
 }
 
 std::vector<DeviceInfo> devices() {
@@ -83,9 +104,13 @@ std::vector<DeviceInfo> devices() {
          onednn.empty() ? "products and convolutions run as generated loops: install libdnnl-dev and build again"
                         : "matrix products and convolutions"},
         llvm_info()}});
+  const std::vector<DeviceInfo> gpus = cuda::devices();
+  for (const DeviceInfo& gpu : gpus)
+    if (gpu.available) list.push_back(gpu);
   for (const char* name : {"reference", "null:cpu", "null:cuda"})
     list.push_back({name, find(name)->describe(), true, 0, {}});
-  list.push_back({"cuda", "NVIDIA GPUs", false, 0, {{"CUDA backend", "", "not part of this build"}}});
+  for (const DeviceInfo& gpu : gpus)
+    if (!gpu.available) list.push_back(gpu);
   list.push_back(
       {"pjrt:PATH", "a PJRT plugin, for TPUs and others", false, 0, {{"PJRT backend", "", "not part of this build"}}});
   return list;

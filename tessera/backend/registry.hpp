@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <vector>
 
@@ -9,10 +10,13 @@
 
 namespace tessera {
 
-/// The backend of a device: "cpu", "reference", "null", "null:cpu", "null:cuda"; "auto" is the fastest one here.
-/// The reference stays valid to the end of the process. Throws Error (Unsupported) for a device that is not to be had,
-/// naming what was tried.
+/// The backend of a device: "cpu", "cuda", "cuda:1", "reference", "null", "null:cpu", "null:cuda"; "auto" is the
+/// fastest one here. The reference stays valid to the end of the process. Throws Error (Unsupported) for a device that
+/// is not to be had, naming what was tried.
 Backend& backend(const Device& device);
+
+/// Puts a backend under a name of its own, to the end of the process. For tests, and programs that bring their own.
+void add_backend(const std::string& name, std::unique_ptr<Backend> backend);
 
 /// A part that a device uses.
 struct LibraryInfo {

@@ -44,8 +44,9 @@ struct StepProfile {
 class Executable {
  public:
   virtual ~Executable() = default;
-  /// Runs on `inputs` (one storage for each graph parameter, of its size) and returns one storage for each result.
-  /// A donated input may come back as a result.
+  /// Runs on `inputs` (one storage for each graph parameter, of its size, wherever it lies) and returns one storage for
+  /// each result. A donated input may come back as a result. A device may still be computing when this returns: reading
+  /// a result waits, and throws what went wrong.
   virtual std::vector<StoragePtr> run(std::span<const StoragePtr> inputs) = 0;
   /// The memory plan and the kernels, for people.
   [[nodiscard]] virtual std::string describe() const { return {}; }
@@ -67,6 +68,11 @@ class Backend {
   [[nodiscard]] virtual std::string describe() const = 0;
   /// What of the machine shapes results or code (instruction set); part of cache keys and manifests.
   [[nodiscard]] virtual std::string fingerprint() const { return name(); }
+  /// Algorithms that were chosen by timing them, as text; empty where there are none. A run keeps it, and gives it back
+  /// when it is resumed, so that it ends with the same bits.
+  [[nodiscard]] virtual std::string choices() const { return {}; }
+  /// Takes the choices of an earlier run over. Throws Error on text that `choices` did not give.
+  virtual void restore_choices(const std::string&) {}
   /// Throws Error (Unsupported) naming what this backend cannot do.
   virtual std::unique_ptr<Executable> compile(const ir::Graph& graph, const CompileOptions& options) = 0;
 };

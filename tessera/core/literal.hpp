@@ -15,7 +15,8 @@ class Literal {
   Literal() : Literal(TensorType{}) {}
   /// Uninitialised values.
   explicit Literal(TensorType type) : type_(std::move(type)), storage_(allocate_host(byte_size(type_))) {}
-  Literal(TensorType type, StoragePtr storage) : type_(std::move(type)), storage_(std::move(storage)) {}
+  /// Shares host memory; what lies on a device is waited for and copied.
+  Literal(TensorType type, StoragePtr storage) : type_(std::move(type)), storage_(to_host(std::move(storage))) {}
 
   /// `value` converted to `dtype`, everywhere.
   static Literal full(const TensorType& type, double value);

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <string>
@@ -99,7 +100,34 @@ class HostStorage final : public Storage {
   std::size_t size_;
 };
 
+/// Mirrors are set and read seldom: once for each large host array in a call.
+std::mutex& mirror_mutex() {
+  static std::mutex mutex;
+  return mutex;
+}
+
 }  // namespace
+
+void Storage::read(std::byte* to) const {
+  if (bytes_ > 0) std::memcpy(to, data_, bytes_);
+}
+
+StoragePtr Storage::mirror() const {
+  const std::lock_guard lock(mirror_mutex());
+  return mirror_;
+}
+
+void Storage::set_mirror(StoragePtr mirror) {
+  const std::lock_guard lock(mirror_mutex());
+  mirror_.swap(mirror);  // what was there ends after the lock
+}
+
+StoragePtr to_host(StoragePtr storage) {
+  if (storage == nullptr || storage->on_host()) return storage;
+  StoragePtr copy = allocate_host(storage->bytes());
+  storage->read(copy->data());
+  return copy;
+}
 
 StoragePtr allocate_host(std::size_t bytes) { return std::make_shared<HostStorage>(bytes, size_class(bytes)); }
 HostMemory host_memory() { return pool().usage(); }

@@ -32,6 +32,7 @@ std::string format_manifest(const Manifest& m, const Path& folder) {
               {"instruction_set", m.instruction_set},
               {"threads", m.threads},
               {"device", m.device},
+              {"choices", m.choices},
               {"elapsed_seconds", m.elapsed_seconds},
               {"train_seconds", m.train_seconds},
               {"compile_seconds", m.compile_seconds},
@@ -63,6 +64,7 @@ Manifest parse_manifest(const Path& folder) {
     m.instruction_set = j.at("instruction_set").get<std::string>();
     m.threads = j.at("threads").get<int>();
     m.device = j.at("device").get<std::string>();
+    m.choices = j.value("choices", "");
     m.elapsed_seconds = j.at("elapsed_seconds").get<double>();
     m.train_seconds = j.at("train_seconds").get<double>();
     m.compile_seconds = j.at("compile_seconds").get<double>();

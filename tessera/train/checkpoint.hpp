@@ -22,6 +22,7 @@ struct Manifest {
   std::string instruction_set;  ///< the backend's fingerprint
   int threads = 0;
   std::string device;
+  std::string choices;  ///< the backend's algorithms, as it chose them
   double elapsed_seconds = 0, train_seconds = 0, compile_seconds = 0;
   std::int64_t best_step = -1;  ///< of the best evaluation so far; -1: none yet
   double best_accuracy = 0;

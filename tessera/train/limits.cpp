@@ -110,22 +110,45 @@ double measure_copy(int threads, double seconds) {
   });
 }
 
-double measure_gemm(double seconds) {
-  constexpr std::int64_t kSize = 1024;
-  auto product = jit([](const Array& a, const Array& b) { return matmul(a, b); }, {.name = "gemm"});
+/// Rounds of `work` on arrays, which may still run when it returns: one element of the last result is read.
+double measure_arrays(double seconds, double units, int times, const std::function<Array()>& work) {
+  const auto round = [&](int) {
+    Array result = work();
+    for (int i = 1; i < times; ++i) result = work();
+    (void)result.at(0, 0).item<float>();
+  };
+  round(0);
+  return best_rate(1, seconds, units * times, round);
+}
+
+double measure_gemm(double seconds, Precision precision, std::int64_t size, int times) {
+  auto product = jit([](const Array& a, const Array& b) { return matmul(a, b); }, {precision, "gemm"});
   const auto [first, second] = split<2>(Key(1));
-  const Array a = random::uniform(first, {kSize, kSize}), b = random::uniform(second, {kSize, kSize});
-  (void)product(a, b).literal();
-  return best_rate(1, seconds, 2e-9 * kSize * kSize * kSize, [&](int) { (void)product(a, b).literal(); });
+  const Array a = random::uniform(first, {size, size}), b = random::uniform(second, {size, size});
+  const auto n = static_cast<double>(size);
+  return measure_arrays(seconds, 2e-9 * n * n * n, times, [&] { return product(a, b); });
+}
+
+/// Large enough to fill a GPU, and to pass its caches by.
+MachineLimits measure_gpu(double seconds, Precision precision) {
+  constexpr std::int64_t kProduct = 8192, kRows = 8192, kColumns = 16384;
+  constexpr int kTimes = 8;
+  auto negation = jit([](const Array& x) { return -x; }, {.name = "copy"});
+  const Array x = random::uniform(Key(2), {kRows, kColumns});
+  return {.gemm_gflops = measure_gemm(seconds, precision, kProduct, kTimes),
+          .fma_gflops = 0,
+          .copy_gbs = measure_arrays(seconds, 8e-9 * static_cast<double>(kRows * kColumns), kTimes,
+                                     [&] { return negation(x); })};
 }
 
 }  // namespace
 
-MachineLimits measure_limits(double seconds) {
-  // The machine's limits are those of its processor, also when a run computes elsewhere (the reference interpreter).
+MachineLimits measure_limits(double seconds, Precision precision) {
   const std::string device = default_device().name;
+  if (device.starts_with("cuda")) return measure_gpu(seconds, precision);
+  // The machine's limits are those of its processor, also when a run computes elsewhere (the reference interpreter).
   set_default_device("cpu");
-  const double gemm = measure_gemm(seconds);
+  const double gemm = measure_gemm(seconds, Precision::Float32, 1024, 1);
   set_default_device(device);
   const int threads = default_threads() > 0 ? default_threads() : granted_threads();
   return {.gemm_gflops = gemm, .fma_gflops = measure_fma(threads, seconds), .copy_gbs = measure_copy(threads, seconds)};

@@ -10,6 +10,7 @@
 #include <chrono>
 #include <cmath>
 #include <csignal>
+#include <utility>
 
 #include "tessera/array/jit.hpp"
 #include "tessera/array/transforms.hpp"
@@ -40,7 +41,7 @@ class InterruptScope {
  public:
   InterruptScope() {
     interrupted = false;
-    struct sigaction action{};
+    struct sigaction action {};
     action.sa_handler = [](int) { interrupted = true; };
     action.sa_flags = static_cast<int>(SA_RESETHAND);
     ::sigaction(SIGINT, &action, &old_[0]);
@@ -219,6 +220,7 @@ class Trainer {
     restore_tensors(state_.optimizer, checkpoint.state, folder / "state.safetensors");
     manifest_ = std::move(checkpoint.manifest);
     state_.step = manifest_.step;
+    if (manifest_.device == device_name()) backend(default_device()).restore_choices(manifest_.choices);
     if (state_.step > total_)
       data::bad_file(folder, fmt::format("is at step {}, past the {} of this run", state_.step, total_));
     if (const std::string now = backend(default_device()).fingerprint();
@@ -309,16 +311,14 @@ class Trainer {
     elapsed_before_ = manifest_.elapsed_seconds;
     session_start_ = session;
     while (state_.step < total_) {
-      if (window_.steps == 0) snapshot_ = state_;
-      const Clock::time_point start = Clock::now();
+      if (window_.steps == 0 && pending_.empty()) {
+        snapshot_ = state_;
+        window_.start = Clock::now();
+      }
       set_order(state_.step);
-      const StepOutputs out = run_step(state_);
-      const double loss = out.loss.item<double>();
-      window_.loss += loss;
-      window_.accuracy += out.accuracy.item<double>();
-      window_.seconds += since(start);
-      ++window_.steps;
-      if (!std::isfinite(loss)) diverged(loss);
+      pending_.push_back(run_step(state_));
+      // A device may still compute, and gets the next steps meanwhile; its losses are read together.
+      if (detail::storage_of(pending_.back().loss)->on_host()) read_losses();
       if (state_.step % log_every_ == 0 || state_.step == total_) write_window();
       update_progress();
 
@@ -330,6 +330,21 @@ class Trainer {
       if (stop) return interrupted ? TrainEnd::Interrupted : TrainEnd::TimeUp;
     }
     return TrainEnd::Finished;
+  }
+
+  /// Waits for the steps that were begun. The first loss that is not finite ends the run.
+  void read_losses() {
+    const std::vector<StepOutputs> outputs = std::exchange(pending_, {});
+    std::int64_t step = state_.step - static_cast<std::int64_t>(outputs.size());
+    for (const StepOutputs& out : outputs) {
+      ++step;
+      ++window_.steps;
+      const double loss = out.loss.item<double>();
+      window_.loss += loss;
+      window_.accuracy += out.accuracy.item<double>();
+      if (!std::isfinite(loss)) diverged(loss, step);
+    }
+    window_.seconds = since(window_.start);
   }
 
   [[nodiscard]] Metric metric(std::string split) const {
@@ -345,6 +360,7 @@ class Trainer {
   [[nodiscard]] double elapsed() const { return elapsed_before_ + since(session_start_); }
 
   void write_window() {
+    read_losses();
     if (window_.steps == 0) return;
     last_speed_ = static_cast<double>(window_.steps * config_.train.batch) / window_.seconds;
     manifest_.speeds.push_back(last_speed_);
@@ -402,6 +418,7 @@ class Trainer {
     manifest_.instruction_set = backend(default_device()).fingerprint();
     manifest_.threads = threads();
     manifest_.device = device_name();
+    manifest_.choices = backend(default_device()).choices();
     manifest_.elapsed_seconds = elapsed();
     if (evaluated && (manifest_.best_step < 0 || evaluated_accuracy_ > manifest_.best_accuracy)) {
       manifest_.best_step = state_.step;
@@ -413,8 +430,7 @@ class Trainer {
   }
 
   /// Keeps what there is, finds the operation that made the first bad value, and throws.
-  [[noreturn]] void diverged(double loss) {
-    const std::int64_t seen = state_.step;
+  [[noreturn]] void diverged(double loss, std::int64_t seen) {
     write_window();
     metrics_->flush();
     progress_.say(fmt::format("the loss of step {} is {}: looking for the operation that made it", seen, loss));
@@ -478,7 +494,7 @@ class Trainer {
     report.processor = processor_name();
     report.batch = config_.train.batch;
     add_predictions(report, data_.test, test);
-    report.limits = measure_limits(0.2);
+    report.limits = measure_limits(0.2, precision_of(config_));
     profile_step(report);
 
     Summary s;
@@ -542,9 +558,11 @@ class Trainer {
     return static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
   }
 
+  /// Steps whose losses are known.
   struct Window {
     std::int64_t steps = 0;
     double loss = 0, accuracy = 0, seconds = 0;
+    Clock::time_point start;
   };
 
   const TrainOptions& options_;
@@ -560,6 +578,7 @@ class Trainer {
   optim::Schedule schedule_;
 
   State state_, snapshot_;
+  std::vector<StepOutputs> pending_;  ///< of steps that were begun, and may not have ended
   Array order_;
   std::int64_t order_epoch_ = -1;
   Manifest manifest_;

@@ -296,7 +296,7 @@ std::string speed(const ReportPage& page) {
     };
     row("this training", reached, false);
     row("matrix product", limits.gemm_gflops, true);
-    row("multiply-adds in registers", limits.fma_gflops, true);
+    if (limits.fma_gflops > 0) row("multiply-adds in registers", limits.fma_gflops, true);
     html += fmt::format("<tr><td>copy in memory</td><td class=\"wide\"></td><td class=\"num\">{:.1f} GB/s</td></tr>",
                         limits.copy_gbs);
   }

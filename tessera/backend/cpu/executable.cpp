@@ -193,6 +193,8 @@ class CpuExecutable final : public Executable {
 
   std::vector<StoragePtr> execute(std::span<const StoragePtr> inputs, std::vector<StepProfile>* profile) {
     check(inputs);
+    for (const StoragePtr& input : inputs)
+      if (!input->on_host()) return execute_from_device(inputs, profile);
     std::vector<StoragePtr> outputs;
     outputs.reserve(results_.size());
     for (const Result& result : results_) {
@@ -202,9 +204,10 @@ class CpuExecutable final : public Executable {
       else if (result.constant >= 0)
         outputs.push_back(program_.constants[static_cast<std::size_t>(result.constant)].storage());
       // Reused only where nobody else can see it change.
-      else if (result.donated >= 0 && inputs[donated].use_count() == 1 && inputs[donated]->bytes() == result.bytes)
+      else if (result.donated >= 0 && inputs[donated].use_count() == 1 && inputs[donated]->bytes() == result.bytes) {
+        inputs[donated]->written();
         outputs.push_back(inputs[donated]);
-      else
+      } else
         outputs.push_back(allocate_host(result.bytes));
     }
     if (launches_.empty()) return outputs;
@@ -225,6 +228,12 @@ class CpuExecutable final : public Executable {
     else
       run_steps(frame, profile);
     return outputs;
+  }
+
+  std::vector<StoragePtr> execute_from_device(std::span<const StoragePtr> inputs, std::vector<StepProfile>* profile) {
+    std::vector<StoragePtr> here;
+    for (const StoragePtr& input : inputs) here.push_back(to_host(input));
+    return execute(here, profile);
   }
 
   void run_steps(Frame& frame, std::vector<StepProfile>* profile) {

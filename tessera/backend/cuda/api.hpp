@@ -21,8 +21,8 @@ using NvrtcProgram = struct NvrtcProgramHandle*;
 // Of the driver's results, those that are told apart here; NVRTC's success is 0 as well.
 constexpr int kSuccess = 0, kOutOfMemory = 2, kNoDevice = 100;
 // Attributes of a device. The memory's clock is in kHz, its bus in bits.
-constexpr int kSharedMemoryPerBlock = 8, kMultiprocessors = 16, kMemoryClock = 36, kMemoryBusWidth = 37,
-              kCapabilityMajor = 75, kCapabilityMinor = 76;
+constexpr int kMultiprocessors = 16, kMemoryClock = 36, kMemoryBusWidth = 37, kCapabilityMajor = 75,
+              kCapabilityMinor = 76;
 constexpr unsigned kStreamNonBlocking = 1, kEventDisableTiming = 2;
 constexpr int kCaptureThreadLocal = 1;
 
@@ -38,15 +38,18 @@ constexpr int kCaptureThreadLocal = 1;
   X(device_memory, cuDeviceTotalMem_v2, std::size_t*, int)                                                          \
   X(device_attribute, cuDeviceGetAttribute, int*, int, int)                                                         \
   X(context_retain, cuDevicePrimaryCtxRetain, Context*, int)                                                        \
+  X(context_release, cuDevicePrimaryCtxRelease_v2, int)                                                             \
   X(context_set, cuCtxSetCurrent, Context)                                                                          \
   X(memory_info, cuMemGetInfo_v2, std::size_t*, std::size_t*)                                                       \
   X(allocate, cuMemAlloc_v2, DevicePointer*, std::size_t)                                                           \
   X(release, cuMemFree_v2, DevicePointer)                                                                           \
   X(allocate_pinned, cuMemHostAlloc, void**, std::size_t, unsigned)                                                 \
+  X(release_pinned, cuMemFreeHost, void*)                                                                           \
   X(upload, cuMemcpyHtoDAsync_v2, DevicePointer, const void*, std::size_t, Stream)                                  \
   X(download, cuMemcpyDtoHAsync_v2, void*, DevicePointer, std::size_t, Stream)                                      \
   X(copy, cuMemcpyDtoDAsync_v2, DevicePointer, DevicePointer, std::size_t, Stream)                                  \
   X(stream_create, cuStreamCreate, Stream*, unsigned)                                                               \
+  X(stream_destroy, cuStreamDestroy_v2, Stream)                                                                     \
   X(stream_synchronize, cuStreamSynchronize, Stream)                                                                \
   X(capture_begin, cuStreamBeginCapture_v2, Stream, int)                                                            \
   X(capture_end, cuStreamEndCapture, Stream, Graph*)                                                                \

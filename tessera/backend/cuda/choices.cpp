@@ -49,6 +49,11 @@ void Choices::set(const std::string& key, const std::string& choice) {
   choices_[key] = choice;
 }
 
+void Choices::merge(const Choices& other) {
+  const std::scoped_lock lock(mutex_, other.mutex_);
+  for (const auto& [key, choice] : other.choices_) choices_[key] = choice;
+}
+
 std::string Choices::text() const {
   const std::lock_guard lock(mutex_);
   std::string text;

@@ -26,6 +26,8 @@ class Choices {
 
   [[nodiscard]] std::optional<std::string> find(const std::string& key) const;
   void set(const std::string& key, const std::string& choice);
+  /// Takes all of `other` over.
+  void merge(const Choices& other);
   /// One line for each, in the order of the keys: equal choices give equal bytes.
   [[nodiscard]] std::string text() const;
 

@@ -7,8 +7,6 @@
 #include <algorithm>
 #include <map>
 #include <mutex>
-#include <set>
-#include <unordered_map>
 
 #include "tessera/backend/kernel_cache.hpp"
 #include "tessera/core/error.hpp"
@@ -16,8 +14,7 @@
 namespace tessera::cuda {
 namespace {
 
-constexpr int kOldestDriver = 12000;
-constexpr int kNewestMajor = 13, kOldestMajor = 12;
+constexpr int kOldestDriver = 1000 * kOldestMajor;
 /// --fmad=false: a fused multiply-add stands where the kernel says so and nowhere else.
 constexpr const char* kOptions[] = {"--fmad=false", "--std=c++17"};
 
@@ -118,6 +115,17 @@ const Compiler& Compiler::machine(int driver_major) {
   return compilers->emplace(name.files, Compiler(load_nvrtc(library), library.path())).first->second;
 }
 
+const Compiler* Compiler::find() {
+  static const Compiler* const found = [] {
+    try {
+      return &machine(0);
+    } catch (const Error&) {
+      return static_cast<const Compiler*>(nullptr);
+    }
+  }();
+  return found;
+}
+
 std::string Compiler::version() const { return fmt::format("{}.{}", major_, minor_); }
 
 std::string Compiler::compile(const std::string& source, int architecture, std::string* log) const {
@@ -170,22 +178,6 @@ std::string Compiler::compile(const std::string& source, int architecture, std::
   else
     cache.save(key, code);
   return code;
-}
-
-KernelSet distinct(std::span<const kernel::Kernel* const> kernels) {
-  KernelSet set;
-  std::unordered_map<std::string, std::size_t> seen;
-  std::set<std::string> taken;
-  for (const kernel::Kernel* kernel : kernels) {
-    const auto [place, fresh] = seen.try_emplace(kernel->key(), set.kernels.size());
-    set.which.push_back(place->second);
-    if (!fresh) continue;
-    std::string name = kernel->name;
-    for (int i = 2; !taken.insert(name).second; ++i) name = fmt::format("{}_{}", kernel->name, i);
-    set.kernels.push_back(kernel);
-    set.names.push_back(std::move(name));
-  }
-  return set;
 }
 
 }  // namespace tessera::cuda

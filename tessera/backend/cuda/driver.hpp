@@ -1,16 +1,17 @@
-// The machine's driver and run-time compiler, found once, and the kernels of a program as machine code.
-// Read next: backend/cuda/library.hpp (where they are looked for), backend/cuda/device.hpp.
+// The machine's driver and run-time compiler, found once.
+// Read next: backend/cuda/library.hpp (where they are looked for), backend/cuda/kernels.hpp, backend/cuda/device.hpp.
 #pragma once
 
-#include <span>
 #include <string>
 #include <vector>
 
 #include "tessera/backend/cuda/api.hpp"
 #include "tessera/backend/cuda/library.hpp"
-#include "tessera/kernel/kernel.hpp"
 
 namespace tessera::cuda {
+
+/// Versions of CUDA whose libraries are known here.
+constexpr int kOldestMajor = 12, kNewestMajor = 13;
 
 const LibraryName& driver_name();
 /// NVRTC of a major version that a driver of `driver_major` can load code from.
@@ -36,6 +37,8 @@ class Compiler {
   Compiler(Nvrtc nvrtc, std::string path);
   /// The newest one here that suits a driver of `driver_major` (0: no driver, any). Throws Error (Unsupported).
   static const Compiler& machine(int driver_major);
+  /// Any that is here, for code that is not run; null when there is none.
+  static const Compiler* find();
 
   [[nodiscard]] std::string version() const;
   [[nodiscard]] const std::string& path() const { return path_; }
@@ -50,13 +53,5 @@ class Compiler {
   int major_ = 0, minor_ = 0;
   std::vector<int> architectures_;
 };
-
-/// The kernels of a program: equal ones once.
-struct KernelSet {
-  std::vector<const kernel::Kernel*> kernels;
-  std::vector<std::string> names;  ///< of each, unique C identifiers
-  std::vector<std::size_t> which;  ///< by kernel given: its place in `kernels`
-};
-KernelSet distinct(std::span<const kernel::Kernel* const> kernels);
 
 }  // namespace tessera::cuda

@@ -1,10 +1,13 @@
-// The passes, the verifiers and the renderers of text on every program; no code is loaded.
+// The passes, the verifiers and the renderers on every program; no code is loaded. For a GPU, NVRTC makes machine code
+// where it is here.
 #include "tessera/backend/null/null.hpp"
 
 #include <cstring>
 
 #include "tessera/backend/cpu/library.hpp"
 #include "tessera/backend/cpu/team.hpp"
+#include "tessera/backend/cuda/backend.hpp"
+#include "tessera/core/error.hpp"
 #include "tessera/pass/program.hpp"
 
 namespace tessera {
@@ -38,13 +41,26 @@ class NullExecutable final : public Executable {
   std::vector<TensorType> results_;
 };
 
-/// Of an H200.
-constexpr int kMultiprocessors = 132;
+/// The GPU that plans are made for: the H200.
+constexpr int kMultiprocessors = 132, kArchitecture = 90;
 
-/// A GPU's libraries multiply and convolve every float type.
-bool has_gpu_library_kernel(const ir::Graph& graph, const ir::Node& node) {
-  const bool product = node.op == ir::Op::DotGeneral || node.op == ir::Op::Convolution;
-  return product && is_float(graph.dtype(node.results[0]));
+/// As CUDA C++; as machine code where NVRTC is here, which needs no driver.
+void compile_for_gpu(const pass::Program& program) {
+  const cuda::KernelSet kernels = cuda::kernels_of(program);
+  if (const cuda::Compiler* compiler = cuda::Compiler::find())
+    cuda::compile(*compiler, kernels, kArchitecture);
+  else
+    kernel::render_cuda(kernels.kernels, kernels.names);
+}
+
+pass::Target target_of(const std::string& name, const CompileOptions& options) {
+  if (name == "cuda") return cuda::target_of(kMultiprocessors, options.precision, cuda::vendor_would_take);
+  pass::Target target;
+  target.threads = options.threads > 0 ? options.threads : cpu::granted_cpus();
+  target.precision = options.precision;
+  target.has_library_kernel = cpu::has_library_kernel;
+  target.prepare = cpu::use_few_channel_kernels;
+  return target;
 }
 
 class NullBackend final : public Backend {
@@ -55,21 +71,14 @@ class NullBackend final : public Backend {
     return "compiles and plans for " + target_ + ", computes nothing, gives zeros";
   }
   std::unique_ptr<Executable> compile(const ir::Graph& graph, const CompileOptions& options) override {
-    const pass::Target target{target_,
-                              options.threads > 0 ? options.threads : cpu::granted_cpus(),
-                              options.precision,
-                              target_ == "cpu" ? cpu::has_library_kernel : has_gpu_library_kernel,
-                              target_ == "cpu" ? cpu::use_few_channel_kernels : nullptr,
-                              nullptr,
-                              target_ == "cpu" ? 0 : kMultiprocessors};
-    pass::Program program = pass::lower(graph, target, options);
+    pass::Program program = pass::lower(graph, target_of(target_, options), options);
     pass::verify(program);
     for (const pass::Step& step : program.steps)
       if (step.kind == pass::Step::Kind::Kernel) {
         kernel::verify(step.kernel);
         kernel::render_c(step.kernel);
-        if (target.is_gpu()) kernel::render_cuda({&step.kernel}, {"kernel"});
       }
+    if (target_ == "cuda") compile_for_gpu(program);
     return std::make_unique<NullExecutable>(std::move(program), graph.result_types());
   }
 
