@@ -113,6 +113,10 @@ std::size_t bytes_of(const kernel::Argument& argument) {
 }
 
 void run_kernel(const kernel::Kernel& kernel, const std::vector<void*>& arguments) {
+  if (gpu.kernels_left >= 0 && gpu.kernels_left-- == 0) {
+    sticky = gpu.error;
+    return;
+  }
   if (!gpu.broken_kernel.empty() && kernel.name.starts_with(gpu.broken_kernel)) {
     sticky = gpu.error;
     return;
@@ -391,6 +395,14 @@ void FakeGpu::reset() {
   enqueued = executed = 0;
   sticky = 0;
   gpu = {};
+}
+
+void FakeGpu::recover() {
+  const std::lock_guard lock(mutex);
+  waiting.clear();
+  executed = enqueued;
+  sticky = error = 0;
+  kernels_left = -1;
 }
 
 std::size_t FakeGpu::count(const std::string& what) const {

@@ -4,6 +4,7 @@
 // graph is recorded, addresses outside of live memory, arguments that overlap.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ struct FakeGpu {
   static FakeGpu& get();
   /// As after a fresh start: everything that was made with it must be gone.
   void reset();
+  /// After a device was lost: the driver works again, for new devices.
+  void recover();
   /// Parts of a backend on it. The driver is the same table each time.
   [[nodiscard]] static cuda::Parts parts();
 
@@ -25,6 +28,8 @@ struct FakeGpu {
   // What goes wrong: the driver's result for the launch of, or in, the kernel whose name begins like this.
   std::string refused_kernel, broken_kernel;
   int error = 0;
+  /// Kernels that may still run before the device is lost; -1: any number.
+  std::int64_t kernels_left = -1;
 
   // What happened: "allocate 512", "upload 4", "launch add", "record", "graph of 5", ... Cleared by tests.
   std::vector<std::string> calls;

@@ -264,6 +264,7 @@ class Fuser {
                                                                   graph_.type(last).rank() - 1;
       for (Value v = last; graph_.dtype(v) == DType::F32 && !is_result_[index(v)] && users_[index(v)].size() == 1;) {
         const Node& user = graph_.nodes[users_[index(v)][0]];
+        if (user.results.empty()) break;  // a check
         const Value made = user.results[0];
         if (user.op == Op::Reshape && graph_.type(made).rank() > 0 && graph_.shape(made).back() == width) {
           v = made;

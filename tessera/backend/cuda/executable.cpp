@@ -367,8 +367,9 @@ class CudaExecutable final : public Executable {
 
     device_->began(summary_);
     Recorded* recorded = capturable_ && profile == nullptr && launches_.size() > 1 ? find(run.key) : nullptr;
-    set_addresses(run,
-                  recorded != nullptr || small == nullptr ? frame_->address() + results_offset_ : small->address());
+    if (recorded == nullptr || recorded->exec == nullptr)
+      set_addresses(run,
+                    recorded == nullptr && small != nullptr ? small->address() : frame_->address() + results_offset_);
     if (recorded == nullptr) {
       run_steps(profile);
       return results;
