@@ -84,6 +84,9 @@ TEST_F(CudaTraining, LearnsWhatTheProcessorDoes) {
   EXPECT_NEAR(gpu.summary->test_loss, cpu.summary->test_loss, 1e-4);
   EXPECT_EQ(gpu.summary->test_accuracy, cpu.summary->test_accuracy);
   EXPECT_EQ(gpu.summary->device, fake);
+  EXPECT_GT(gpu.summary->processor_examples_per_second, 0);
+  EXPECT_EQ(cpu.summary->processor_examples_per_second, 0);
+  EXPECT_NE(data::read_text(folder / "gpu" / "report.html").find("the same on the processor"), std::string::npos);
 }
 
 TEST_F(CudaTraining, AResumedRunEndsWithTheSameBits) {

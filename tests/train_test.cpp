@@ -182,6 +182,7 @@ Summary some_summary() {
           .compile_seconds = 0.5,
           .wall_seconds = 3,
           .examples_per_second = 8000,
+          .processor_examples_per_second = 400,
           .flops_per_example = 25e6,
           .gemm_fraction = 0.8,
           .peak_memory_bytes = 1 << 30,

@@ -237,7 +237,9 @@ class Trainer {
     const Clock::time_point start = Clock::now();
     State copy = state_;
     order_ = shuffle_(shuffle_key_, Array(0));
-    (void)run_step(copy).loss.item<float>();
+    const StepOutputs out = run_step(copy);
+    on_device_ = !detail::storage_of(out.loss)->on_host();
+    (void)out.loss.item<float>();
     evaluator_.compile(state_.model, valid_or_test());
     if (data_.valid.size() > 0) evaluator_.compile(state_.model, test_set_);
     manifest_.compile_seconds += since(start);
@@ -491,13 +493,14 @@ class Trainer {
 
     ReportData report;
     report.classes = data_.classes;
-    report.processor = processor_name();
+    report.processor = machine();
     report.batch = config_.train.batch;
     add_predictions(report, data_.test, test);
     report.limits = measure_limits(0.2, precision_of(config_));
     profile_step(report);
 
     Summary s;
+    s.processor_examples_per_second = processor_speed();
     s.recipe = config_.name;
     s.device = device_name();
     s.precision = config_.train.precision;
@@ -520,12 +523,14 @@ class Trainer {
     data::write_file(options_.out / "report.json", format_report_data(report));
     data::write_file(options_.out / "summary.json", format_summary(s));
     write_report(options_.out);
+    const double times =
+        s.processor_examples_per_second > 0 ? s.examples_per_second / s.processor_examples_per_second : 0;
     progress_.say(
-        fmt::format("{}test accuracy {:.2f} %, {:.0f} examples/s, {} of training ({:.0f} % of this machine's matrix "
+        fmt::format("{}test accuracy {:.2f} %, {:.0f} examples/s{}, {} of training ({:.0f} % of this machine's matrix "
                     "product). Report: {}",
                     end == TrainEnd::TimeUp ? "time is up, saved (--resume goes on): " : "", 100 * s.test_accuracy,
-                    s.examples_per_second, format_duration(s.train_seconds), 100 * s.gemm_fraction,
-                    (options_.out / "report.html").string()));
+                    s.examples_per_second, times > 0 ? fmt::format(" ({:.1f} times the processor's)", times) : "",
+                    format_duration(s.train_seconds), 100 * s.gemm_fraction, (options_.out / "report.html").string()));
     return {end, s};
   }
 
@@ -550,6 +555,35 @@ class Trainer {
     }
     const double speed = median(manifest_.speeds);
     report.step_seconds = speed > 0 ? static_cast<double>(config_.train.batch) / speed : 0;
+  }
+
+  /// Examples per second of the same steps on this machine's processor: what the device bought. 0 where the run was on
+  /// the processor, or this one cannot run it (bf16 without AVX-512).
+  double processor_speed() {
+    if (!on_device_) return 0;
+    constexpr double kSeconds = 1;
+    constexpr std::int64_t kLeastSteps = 3;
+    const std::string device = device_name();
+    set_default_device("cpu");
+    double speed = 0;
+    try {
+      State copy = state_;
+      copy.step = 0;
+      (void)run_step(copy).loss.item<float>();
+      const Clock::time_point start = Clock::now();
+      std::int64_t steps = 0;
+      for (; steps < kLeastSteps || since(start) < kSeconds; ++steps) (void)run_step(copy).loss.item<float>();
+      speed = static_cast<double>(steps * config_.train.batch) / since(start);
+    } catch (const Error& error) {
+      if (error.kind() != ErrorKind::Unsupported) throw;
+    }
+    set_default_device(device);
+    return speed;
+  }
+
+  /// The GPU where the run is on one, and the processor.
+  [[nodiscard]] std::string machine() const {
+    return on_device_ ? backend(default_device()).describe() + "; " + processor_name() : processor_name();
   }
 
   static std::uint64_t peak_memory() {
@@ -584,6 +618,7 @@ class Trainer {
   Manifest manifest_;
   std::optional<MetricsWriter> metrics_;
   Window window_;
+  bool on_device_ = false;  ///< it computes in a device's memory
   double last_speed_ = 0, last_loss_ = 0, last_accuracy_ = 0, evaluated_accuracy_ = 0, elapsed_before_ = 0;
   Clock::time_point session_start_;
 };

@@ -117,6 +117,7 @@ std::string format_summary(const Summary& s) {
               {"compile_seconds", s.compile_seconds},
               {"wall_seconds", s.wall_seconds},
               {"examples_per_second", s.examples_per_second},
+              {"processor_examples_per_second", s.processor_examples_per_second},
               {"flops_per_example", s.flops_per_example},
               {"gemm_fraction", s.gemm_fraction},
               {"peak_memory_bytes", s.peak_memory_bytes},
@@ -145,6 +146,8 @@ std::optional<Summary> read_summary(const Path& path) {
     s.compile_seconds = number(j, "compile_seconds");
     s.wall_seconds = number(j, "wall_seconds");
     s.examples_per_second = number(j, "examples_per_second");
+    if (j.contains("processor_examples_per_second"))
+      s.processor_examples_per_second = number(j, "processor_examples_per_second");
     s.flops_per_example = number(j, "flops_per_example");
     s.gemm_fraction = number(j, "gemm_fraction");
     s.peak_memory_bytes = j.at("peak_memory_bytes").get<std::uint64_t>();

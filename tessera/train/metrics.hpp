@@ -54,7 +54,8 @@ struct Summary {
   double epochs = 0;
   double train_seconds = 0;  ///< steps alone: no compiling, no evaluation
   double compile_seconds = 0, wall_seconds = 0;
-  double examples_per_second = 0;  ///< median
+  double examples_per_second = 0;            ///< median
+  double processor_examples_per_second = 0;  ///< of the same steps on the machine's processor; 0: not compared
   double flops_per_example = 0, gemm_fraction = 0;
   std::uint64_t peak_memory_bytes = 0;
   double test_loss = 0, test_accuracy = 0;

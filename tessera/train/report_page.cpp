@@ -295,6 +295,11 @@ std::string speed(const ReportPage& page) {
                           bar(value / most, limit), value);
     };
     row("this training", reached, false);
+    if (s.processor_examples_per_second > 0)
+      row(fmt::format("the same on the processor, {:.1f} times slower",
+                      s.examples_per_second / s.processor_examples_per_second)
+              .c_str(),
+          s.processor_examples_per_second * s.flops_per_example * 1e-9, false);
     row("matrix product", limits.gemm_gflops, true);
     if (limits.fma_gflops > 0) row("multiply-adds in registers", limits.fma_gflops, true);
     html += fmt::format("<tr><td>copy in memory</td><td class=\"wide\"></td><td class=\"num\">{:.1f} GB/s</td></tr>",
@@ -313,12 +318,17 @@ std::string speed(const ReportPage& page) {
       format_duration(s.compile_seconds), format_duration(s.wall_seconds));
   html +=
       "</table></div><div class=\"panel\"><table><thead><tr><th>Accuracy of</th><th class=\"num\">reached "
-      "after</th></tr></thead>";
+      "after</th>";
+  // The same steps at the processor's speed.
+  const double slower =
+      s.processor_examples_per_second > 0 ? s.examples_per_second / s.processor_examples_per_second : 0;
+  html += slower > 0 ? "<th class=\"num\">on the processor</th></tr></thead>" : "</tr></thead>";
   for (std::size_t i = 0; i < s.time_to.size(); ++i) {
     // Of milestones that one evaluation passed together, the last.
     const auto& [accuracy, seconds] = s.time_to[i];
     if (i + 1 < s.time_to.size() && s.time_to[i + 1].second == seconds) continue;
-    html += fmt::format("<tr><td>{:g} %</td><td class=\"num\">{}</td></tr>", 100 * accuracy, format_duration(seconds));
+    html += fmt::format("<tr><td>{:g} %</td><td class=\"num\">{}</td>{}</tr>", 100 * accuracy, format_duration(seconds),
+                        slower > 0 ? "<td class=\"num\">" + format_duration(slower * seconds) + "</td>" : "");
   }
   if (s.time_to.empty()) html += "<tr><td>none of the milestones</td><td></td></tr>";
   return html + "</table></div></div>\n";

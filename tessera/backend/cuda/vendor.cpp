@@ -55,6 +55,7 @@ class MachineVendor final : public Vendor {
 
   bool takes(const pass::LibraryCall& call, Precision precision) override {
     if (call.node.op == ir::Op::DotGeneral) return cublas_ && as_gemm(call).has_value();
+    const auto lock = device_->enter();
     return call.node.op == ir::Op::Convolution && cudnn_ && as_dnn_convolution(call).has_value() &&
            cudnn_->has_engine(call, precision);
   }
