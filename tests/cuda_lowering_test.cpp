@@ -3,10 +3,12 @@
 #include <gtest/gtest.h>
 
 #include <set>
+#include <string>
+#include <vector>
 
-#include "tessera/backend/cuda/cublaslt.hpp"
+#include "tessera/backend/cuda/backend.hpp"
+#include "tessera/backend/cuda/choices.hpp"
 #include "tessera/backend/cuda/cudnn.hpp"
-#include "tessera/backend/cuda/weights_layout.hpp"
 #include "tessera/ir/build.hpp"
 #include "tessera/transform/transform.hpp"
 
@@ -15,8 +17,6 @@ namespace {
 
 using namespace ir;
 using cuda::as_dnn_convolution;
-using cuda::as_gemm;
-using cuda::has_engine_by_rules;
 
 /// images -> conv, bias, relu -> conv, bias, relu -> product, bias -> a sum, and its gradients to all parameters.
 GraphPtr network(std::int64_t channels) {
@@ -55,23 +55,10 @@ GraphPtr network(std::int64_t channels) {
   return transform::vjp(graph, {false, true, true, true, true, true, true, false}, {true});
 }
 
-bool takes(const pass::LibraryCall& call, Precision precision) {
-  return call.node.op == Op::DotGeneral ? as_gemm(call).has_value() : has_engine_by_rules(call, precision);
-}
-
 std::vector<pass::LibraryCall> library_steps(const Graph& graph, Precision precision) {
-  pass::Target target;
-  target.name = "cuda";
-  target.precision = precision;
-  target.multiprocessors = 132;
-  target.has_library_kernel = [&](const Graph& g, const Node& node) {
-    return takes({node, g.types(node.operands), g.type(node.results[0]), {}}, precision);
-  };
-  target.fuses = [&](const pass::LibraryCall& call) { return takes(call, precision); };
-  target.prepare = cuda::arrange_weights;
   CompileOptions options;
   options.precision = precision;
-  const pass::Program program = pass::lower(graph, target, options);
+  const pass::Program program = pass::lower(graph, cuda::target_of(132, precision, cuda::vendor_would_take), options);
   pass::verify(program);
   std::vector<pass::LibraryCall> list;
   for (const pass::Step& step : program.steps)

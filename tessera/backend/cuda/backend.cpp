@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "tessera/backend/cuda/weights_layout.hpp"
 #include "tessera/core/error.hpp"
 
 namespace tessera::cuda {
@@ -85,6 +86,7 @@ pass::Target target_of(int multiprocessors, Precision precision,
   target.name = "cuda";
   target.precision = precision;
   target.multiprocessors = multiprocessors;
+  if (takes) target.prepare = arrange_weights;
   target.has_library_kernel = [takes, precision](const ir::Graph& graph, const ir::Node& node) {
     return takes && node.results.size() == 1 && takes(bare_call(graph, node), precision);
   };
@@ -122,7 +124,8 @@ std::vector<DeviceInfo> devices() {
              return "for CUDA " + version_text(version);
            }),
       info("NVRTC", "machine code of generated kernels", [&] { return Compiler::machine(major).version(); })};
-  for (LibraryInfo& library : vendor_libraries(major == 0 ? kNewestMajor : major)) libraries.push_back(std::move(library));
+  for (LibraryInfo& library : vendor_libraries(major == 0 ? kNewestMajor : major))
+    libraries.push_back(std::move(library));
   std::vector<DeviceInfo> list;
   for (int i = 0; i < usable_devices(); ++i) {
     const Properties p = properties_of(machine_driver(), start_driver(machine_driver()), i);

@@ -56,8 +56,7 @@ class MachineVendor final : public Vendor {
   bool takes(const pass::LibraryCall& call, Precision precision) override {
     if (call.node.op == ir::Op::DotGeneral) return cublas_ && as_gemm(call).has_value();
     const auto lock = device_->enter();
-    return call.node.op == ir::Op::Convolution && cudnn_ && as_dnn_convolution(call).has_value() &&
-           cudnn_->has_engine(call, precision);
+    return call.node.op == ir::Op::Convolution && cudnn_ && cudnn_->has_engine(call, precision);
   }
 
   std::unique_ptr<Call> prepare(const pass::LibraryCall& call, Precision precision) override {
@@ -88,9 +87,8 @@ std::unique_ptr<Vendor> make_vendor(const std::shared_ptr<Device>& device) {
   return std::make_unique<MachineVendor>(device);
 }
 
-bool vendor_would_take(const pass::LibraryCall& call, Precision) {
-  return call.node.op == ir::Op::DotGeneral ? as_gemm(call).has_value()
-                                            : call.node.op == ir::Op::Convolution && as_dnn_convolution(call);
+bool vendor_would_take(const pass::LibraryCall& call, Precision precision) {
+  return call.node.op == ir::Op::DotGeneral ? as_gemm(call).has_value() : has_engine_by_rules(call, precision);
 }
 
 std::vector<LibraryInfo> vendor_libraries(int driver_major) {
