@@ -226,11 +226,11 @@ inline Graph perceptron_step(std::int64_t batch, std::int64_t in, std::int64_t h
   graph.results = {loss, update(w1, dw1), update(b1, db1), update(w2, dw2), update(b2, db2)};
   return graph;
 }
-inline Graph embedding_gradient(bool zeros) {
+inline Graph embedding_gradient(bool zeros, std::int64_t words = 7) {
   Graph graph;
   Builder b{graph};
-  const Value table = graph.parameter(f32({9, 20})), rows = graph.parameter({DType::I32, {7, 1}}),
-              updates = graph.parameter(f32({7, 20}));
+  const Value table = graph.parameter(f32({9, 20})), rows = graph.parameter({DType::I32, {words, 1}}),
+              updates = graph.parameter(f32({words, 20}));
   const Value start = zeros ? b.zeros_like(table) : table;
   const Value sum = graph.add1(Op::Scatter, {start, rows, updates},
                                {{"update_window_dims", Integers{1}},

@@ -104,7 +104,7 @@ constexpr std::size_t kMostItems = 256;
 constexpr double kBlockWork = 1 << 18;
 /// Operations that are cheaper to do twice than to send an element to memory and back.
 constexpr double kMostRepeated = 64;
-/// Elements that a thread keeps of all rows together, each of them at most kRowKept.
+/// Elements that a thread keeps of all rows together.
 constexpr std::int64_t kKeptInAll = 48;
 
 /// How the path from a root to a stored value treats the index.
@@ -703,8 +703,9 @@ class Fuser {
     std::int64_t kept = 0, shared = 0;  // by each thread, by a block
     const auto fits = [&](const Item& item, std::int64_t width) {
       if (!target_.is_gpu()) return width <= 8192;
-      if (!item.elsewhere && width <= kRowKept * kBlockThreads && kept + kRowKept <= kKeptInAll) {
-        kept += kRowKept;
+      const std::int64_t slots = width <= kRowKept * kBlockThreads ? kRowKept : kWideRowKept;
+      if (!item.elsewhere && width <= slots * kBlockThreads && kept + slots <= kKeptInAll) {
+        kept += slots;
         return true;
       }
       const std::int64_t bytes = width * static_cast<std::int64_t>(size_of(compute_type(graph_.dtype(item.value))));

@@ -12,9 +12,10 @@
 
 namespace tessera::pass {
 
-// Rows on a GPU: threads of a block at most, elements of a row that each may keep, bytes of shared memory for rows.
+// Rows on a GPU: threads of a block at most, elements of a row that each should keep, and may where the row is wide,
+// bytes of shared memory for rows.
 constexpr std::int64_t kBlockThreads = 1024;
-constexpr std::int64_t kRowKept = 16;
+constexpr std::int64_t kRowKept = 16, kWideRowKept = 32;
 constexpr std::int64_t kRowBytes = 40960;
 
 /// The type that a value of `dtype` has inside kernels: the halves compute as F32.

@@ -129,9 +129,8 @@ Index slice_start(Emitter& e, const Node& node) {
   return start;
 }
 
-void scatter_update(Emitter& e, const Node& node, const Index& update) {
+void scatter_update(Emitter& e, const Node& node, const Index& update, const ir::ScatterTarget& target) {
   const std::size_t count = node.results.size();
-  const ir::ScatterTarget target = e.scatter_target(node, update);
   std::vector<Expr> arguments;
   for (std::size_t i = 0; i < count; ++i) {
     const TensorType& type = e.graph_.type(node.results[i]);

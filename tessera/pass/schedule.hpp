@@ -49,9 +49,8 @@ class Boundaries {
 
 /// Where a dynamic_update_slice begins, inside its operand.
 ir::Index slice_start(Emitter& e, const ir::Node& node);
-/// Stores what one update of a scatter makes of the element that it meets. Accumulators are kept by lane in a vector
-/// loop.
-void scatter_update(Emitter& e, const ir::Node& node, const ir::Index& update);
+/// Stores what one update of a scatter makes of the element that it meets.
+void scatter_update(Emitter& e, const ir::Node& node, const ir::Index& update, const ir::ScatterTarget& target);
 
 /// Operands of a map, as they stand in its shape, that lie in memory along another dimension than the last. Found for
 /// large maps on a GPU.

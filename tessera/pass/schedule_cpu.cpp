@@ -284,7 +284,7 @@ class Scheduler {
     const Expr u = outer > 1 ? e.b.open(LoopKind::Serial, "u", outer) : e.b.index(0);
     const Expr j = open_vector(inner);
     const Index update = e.split_index(u, j, updates, prefix);
-    scatter_update(e, node, update);
+    scatter_update(e, node, update, e.scatter_target(node, update));
     close_vector();
     if (outer > 1) e.b.close();
   }

@@ -28,6 +28,8 @@ namespace {
 constexpr std::int64_t kThreads = 256, kAlone = 512;
 /// Bytes that a thread loads or stores at once.
 constexpr std::size_t kAccessBytes = 16;
+/// Elements of a row that threads load next to each other, at least.
+constexpr std::int64_t kNeighbours = 16;
 /// Elements of buffers that a thread keeps from one level of a row to the next.
 constexpr std::int64_t kCached = 32;
 
@@ -36,6 +38,8 @@ constexpr std::int64_t kTile = 32;
 /// Maps that are smaller fit into the caches, tiles or not.
 constexpr std::int64_t kLeastTransposed = 16384;
 constexpr std::size_t kMostTiles = 4;
+/// Threads that share what is scattered along one column; an odd number whose multiples look random.
+constexpr std::int64_t kMostShares = 256, kMixing = 0x1E3779B97F4A7C15;
 
 std::int64_t divide_up(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 std::int64_t power_above(std::int64_t n) {
@@ -408,7 +412,9 @@ class Scheduler {
     const std::int64_t most = one_block_ ? threads_ : kBlockThreads, rows = cluster_->rows;
     const std::int64_t fill = one_block_ ? threads_ : 512LL * target_.multiprocessors;
     group_ = 1;
-    while (group_ < most && divide_up(width, group_ * vector) * vector > kRowKept) group_ *= 2;
+    while (group_ < most &&
+           (divide_up(width, group_ * vector) * vector > kRowKept || group_ * vector < std::min(width, kNeighbours)))
+      group_ *= 2;
     while (group_ < most && group_ * vector < width && rows * group_ < fill) group_ *= 2;
     if (!one_block_) {
       threads_ = std::max<std::int64_t>(group_, 32);
@@ -460,7 +466,7 @@ class Scheduler {
     const Expr column = e.b.add(first, j), slot = scaled_sum(s, vector, j);
     for (const Kept& kept : kept_)
       if (!kept.shared && kept.width == w) e.hold_scalar(kept.value, kept.local, slot);
-    if (slots <= kRowKept) keep_loads(again, w, slots, column, slot);
+    if (slots <= kWideRowKept) keep_loads(again, w, slots, column, slot);
     for (const Reduction* r : reductions) {
       const Shape& shape = graph_.shape(r->node->operands[0]);
       accumulate(*r, j,
@@ -627,7 +633,8 @@ class Scheduler {
     });
   }
 
-  /// One thread for each index of the dimensions in which updates never meet; along the others in order.
+  /// Threads for each index of the dimensions in which updates never meet; along the others in order. Of several
+  /// threads each goes through all updates, and does those for its share of the elements.
   void scatter() {
     const Node& node = *cluster_->node;
     const TensorType& updates = graph_.type(node.operands[node.results.size() + 1]);
@@ -636,14 +643,29 @@ class Scheduler {
     std::vector<bool> is_apart(updates.shape.size(), false);
     for (const std::int64_t d : independent) is_apart[static_cast<std::size_t>(d)] = true;
     for (std::size_t d = 0; d < updates.shape.size(); ++d) (is_apart[d] ? apart : meeting).push_back(updates.shape[d]);
-    each(element_count(apart), [&](Expr i) {
-      const std::int64_t rounds = element_count(meeting);
+    const std::int64_t columns = element_count(apart), rounds = element_count(meeting);
+    std::int64_t shares = 1;
+    while (shares < kMostShares && shares * 4 <= rounds && shares * columns < 512LL * target_.multiprocessors)
+      shares *= 2;
+    each(columns * shares, [&](Expr i) {
+      const Expr share = divided(i, columns);
       const Expr u = rounds > 1 ? e.b.open(LoopKind::Serial, "u", rounds) : e.b.index(0);
-      const Index at_apart = e.delinear(i, apart), at_meeting = e.delinear(u, meeting);
+      const Index at_apart = e.delinear(remainder(i, columns), apart), at_meeting = e.delinear(u, meeting);
       Index at;
       for (std::size_t d = 0, a = 0, m = 0; d < is_apart.size(); ++d)
         at.push_back(is_apart[d] ? at_apart[a++] : at_meeting[m++]);
-      scatter_update(e, node, at);
+      const ir::ScatterTarget target = e.scatter_target(node, at);
+      bool guarded = false;
+      if (shares > 1) {
+        // Any function of the element will do; the upper bits of a product mix the bits of its place.
+        const Expr place = e.linear(graph_.shape(node.results[0]), target.at);
+        const Expr mixed = e.b.binary(kernel::Op::ShiftRightLogical, e.b.mul(place, e.b.index(kMixing)), e.b.index(40));
+        Expr mine = e.b.binary(kernel::Op::Equal, remainder(mixed, shares), share);
+        if (target.valid != kernel::kNone) mine = e.b.logical_and(target.valid, mine);
+        guarded = open_if(mine);
+      }
+      scatter_update(e, node, at, target);
+      close_if(guarded);
       if (rounds > 1) e.b.close();
     });
   }
