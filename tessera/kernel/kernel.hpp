@@ -111,7 +111,9 @@ struct Node {
   bool operator==(const Node& other) const;  ///< constants by their bits
 };
 
-/// A buffer that the caller passes: `count` elements.
+/// A buffer that the caller passes: `count` elements. Buffers are apart, but that of an argument which is only loaded
+/// may also be that of one which is stored, when both have as many bytes and each element is loaded before it is
+/// stored.
 struct Argument {
   std::string name;
   DType dtype = DType::F32;

@@ -19,6 +19,7 @@ namespace {
 constexpr std::int64_t kWarp = 32;
 
 std::size_t at(std::int32_t i) { return static_cast<std::size_t>(i); }
+std::int64_t bytes_of(const Argument& a) { return a.count * static_cast<std::int64_t>(size_of(a.dtype)); }
 std::int64_t round_up(std::int64_t bytes) { return (bytes + 15) / 16 * 16; }
 
 /// How the threads of a block combine their values: within warps by shuffles, then across them through scratch memory.
@@ -136,12 +137,10 @@ class Barriers {
 
   bool conflict(const Accesses& before, const Accesses& now) const {
     // The caller may pass the buffer of an argument that is only loaded as another one, too, whose stores come later.
-    const auto bytes = [&](std::int32_t a) {
-      return k_.arguments[at(a)].count * static_cast<std::int64_t>(size_of(k_.arguments[at(a)].dtype));
-    };
     for (const std::int32_t load : before.loads)
       for (const std::int32_t store : now.stores)
-        if (!k_.arguments[at(load)].written && bytes(load) == bytes(store)) return true;
+        if (!k_.arguments[at(load)].written && bytes_of(k_.arguments[at(load)]) == bytes_of(k_.arguments[at(store)]))
+          return true;
     const auto meet = [](const std::set<std::int32_t>& a, const std::set<std::int32_t>& b) {
       return std::any_of(a.begin(), a.end(), [&](std::int32_t i) { return b.contains(i); });
     };
@@ -174,14 +173,21 @@ class Renderer final : public CText {
     std::string parameters;
     for (std::size_t i = 0; i < k_.arguments.size(); ++i) {
       const Argument& a = k_.arguments[i];
-      parameters +=
-          fmt::format("{}{}{}* {}", i == 0 ? "" : ", ", a.written ? "" : "const ", memory_type(a.dtype), arguments_[i]);
+      parameters += fmt::format("{}{}{}* {}{}", i == 0 ? "" : ", ", a.written ? "" : "const ", memory_type(a.dtype),
+                                shares_nothing(a) ? "__restrict__ " : "", arguments_[i]);
     }
     return c_comment(k_, k_.name) + fmt::format("extern \"C\" __global__ void __launch_bounds__({}) {}({}) {{\n{}}}\n",
                                                 threads_, name, parameters, body_);
   }
 
  private:
+  /// Nothing that the kernel stores to can be this argument's buffer: its loads need not wait for stores.
+  [[nodiscard]] bool shares_nothing(const Argument& a) const {
+    return !a.written && std::none_of(k_.arguments.begin(), k_.arguments.end(), [&](const Argument& other) {
+      return other.written && bytes_of(other) == bytes_of(a);
+    });
+  }
+
   // --- Statements.
 
   void loop(const Statement& s) override {
