@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <regex>
 #include <string>
 #include <vector>
 
@@ -65,7 +66,7 @@ class CudaOnHost {
     };
     replace("typedef long long int64_t;\n", "");
     replace("typedef unsigned long long uint64_t;\n", "");
-    replace("extern __shared__ __align__(16) unsigned char block_memory[];\n", "");
+    cuda = std::regex_replace(cuda, std::regex(R"(__shared__ __align__\(16\) unsigned char block_memory\[\d+\];)"), "");
     replace(R"(asm("min.NaN.f32 %0, %1, %2;" : "=f"(value) : "f"(a), "f"(b)))", "value = min_nan(a, b)");
     replace(R"(asm("max.NaN.f32 %0, %1, %2;" : "=f"(value) : "f"(a), "f"(b)))", "value = -min_nan(-a, -b)");
     replace(R"(asm("cvt.rn.f16.f32 %0, %1;" : "=h"(value) : "f"(a)))", "value = to_half<_Float16>(a)");
@@ -118,7 +119,7 @@ static uint16_t to_bf16(float a) {
 struct Any { void* p; template <class T> operator T*() const { return (T*)p; } };
 
 static struct { unsigned x; } threadIdx, blockIdx;
-alignas(16) static unsigned char block_memory[99 * 1024];
+alignas(16) static unsigned char block_memory[48 * 1024];
 enum State { kReady, kBarrier, kShuffle, kDone };
 static struct { ucontext_t context; State state; int turn; } fibers_[1024];
 static ucontext_t scheduler_;

@@ -265,10 +265,10 @@ TEST(GpuVerify, NamesTheRuleThatIsBroken) {
        "which is shared");
   says(complaint_of([&](Builder& b, auto, auto x) {
          threads(b, 96, x);
-         b.local("large", DType::F32, 20000, true);
-         b.local("larger", DType::F64, 5000, true);
+         b.local("large", DType::F32, 10000, true);
+         b.local("larger", DType::F64, 2000, true);
        }),
-       "takes 120000 bytes of shared memory");
+       "takes 56000 bytes of shared memory");
 }
 
 TEST(GpuText, ReadsWell) {

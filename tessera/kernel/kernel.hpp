@@ -31,8 +31,8 @@ namespace tessera::kernel {
 /// Lanes of a vector loop, the same on every machine: narrower ones use several registers.
 constexpr std::int64_t kLanes = 16;
 
-/// Bytes of shared memory that every GPU from sm_80 on can give to one block.
-constexpr std::size_t kSharedBytes = 99UL * 1024;
+/// Bytes of shared memory that a block of any GPU has without being asked for.
+constexpr std::size_t kSharedBytes = 48UL * 1024;
 
 enum class Op : std::uint8_t {
   // Leaves.
@@ -318,7 +318,7 @@ std::string render_c(const Kernel& kernel);
 /// at multiples of 16 bytes.
 std::string render_cuda(const std::vector<const Kernel*>& kernels, const std::vector<std::string>& names);
 
-/// Dynamic shared memory that a launch of the kernel, as render_cuda writes it, must be given.
+/// Shared memory of a block of the kernel as render_cuda writes it; a launch gives no other.
 std::size_t shared_bytes(const Kernel& kernel);
 
 }  // namespace tessera::kernel

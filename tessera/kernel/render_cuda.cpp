@@ -161,6 +161,7 @@ class Renderer final : public CText {
 
   std::string run(const std::string& name) {
     line(fmt::format("const int {} = (int)blockIdx.x;", variables_[at(k_.body[0].index)]));
+    if (shared_.bytes > 0) line(fmt::format("__shared__ __align__(16) unsigned char block_memory[{}];", shared_.bytes));
     for (std::size_t i = 0; i < k_.locals.size(); ++i) {
       const Local& l = k_.locals[i];
       if (l.shared)
@@ -519,11 +520,9 @@ std::size_t shared_bytes(const Kernel& kernel) { return static_cast<std::size_t>
 std::string render_cuda(const std::vector<const Kernel*>& kernels, const std::vector<std::string>& names) {
   std::map<std::string, std::string> helpers;
   std::string functions;
-  bool shares = false;
   for (std::size_t i = 0; i < kernels.size(); ++i) {
     if (kernels[i]->threads() == 0) throw Error("kernel " + kernels[i]->name + " has no threads: it is not for a GPU");
     functions += "\n" + Renderer(*kernels[i], helpers).run(names.at(i));
-    shares = shares || shared_bytes(*kernels[i]) > 0;
   }
   std::string out =
       "typedef signed char int8_t;\ntypedef short int16_t;\ntypedef int int32_t;\ntypedef long long int64_t;\n"
@@ -531,7 +530,6 @@ std::string render_cuda(const std::vector<const Kernel*>& kernels, const std::ve
       "typedef unsigned long long uint64_t;\n"
       "#pragma nv_diag_suppress 177  // a variable that nothing uses\n"
       "#define NAN __int_as_float(0x7fc00000)\n#define INFINITY __int_as_float(0x7f800000)\n";
-  if (shares) out += "extern __shared__ __align__(16) unsigned char block_memory[];\n";
   for (const auto& [name, text] : helpers) out += "\n" + text + "\n";
   return out + functions;
 }
