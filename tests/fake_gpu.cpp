@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "kernel_interpreter.hpp"
+#include "tessera/core/error.hpp"
 #include "tessera/core/literal.hpp"
 #include "tessera/ir/primitive.hpp"
 
@@ -346,6 +347,7 @@ class ReferenceCall final : public cuda::Call {
   void run(std::span<const DevicePointer> arguments, DevicePointer scratch, cuda::Stream) override {
     const std::vector<DevicePointer> given(arguments.begin(), arguments.end());
     const std::lock_guard lock(mutex);
+    if (recording && !gpu.products_recorded) throw Error("the product cannot be recorded");
     enqueue("library", [call = call_, given, scratch] {
       need(scratch, kScratch, "scratch");
       if (scratch % 256 != 0) violation("scratch is not aligned");

@@ -24,7 +24,8 @@ struct FakeGpu {
 
   // What it is.
   std::size_t memory = std::size_t{1} << 30;
-  bool has_products = false;  ///< f32 products are the vendor's
+  bool has_products = false;      ///< f32 products are the vendor's
+  bool products_recorded = true;  ///< and can be part of a graph
   // What goes wrong: the driver's result for the launch of, or in, the kernel whose name begins like this.
   std::string refused_kernel, broken_kernel;
   int error = 0;

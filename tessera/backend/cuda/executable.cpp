@@ -5,6 +5,7 @@
 #include "tessera/backend/cuda/executable.hpp"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -375,8 +376,11 @@ class CudaExecutable final : public Executable {
       return results;
     }
     if (recorded->exec == nullptr) recorded->exec = record();
-    device_->check(driver_.graph_launch(recorded->exec, device_->stream()),
-                   [&] { return fmt::format("while launching {}", program_.name); });
+    if (recorded->exec == nullptr)
+      run_steps(nullptr);
+    else
+      device_->check(driver_.graph_launch(recorded->exec, device_->stream()),
+                     [&] { return fmt::format("while launching {}", program_.name); });
     if (small != nullptr)
       device_->check(
           driver_.copy(small->address(), frame_->address() + results_offset_, small_bytes_, device_->stream()),
@@ -421,21 +425,28 @@ class CudaExecutable final : public Executable {
     return nullptr;
   }
 
+  /// The steps as a graph. Null, and never asked again, when one of them cannot be recorded: a library's kernel may
+  /// wait for the device.
   GraphExec record() {
-    const auto where = [&] { return fmt::format("while recording {}", program_.name); };
-    device_->check(driver_.capture_begin(device_->stream(), kCaptureThreadLocal), where);
     Graph graph = nullptr;
-    try {
-      run_steps(nullptr);
-    } catch (...) {
-      if (driver_.capture_end(device_->stream(), &graph) == kSuccess && graph != nullptr) driver_.graph_destroy(graph);
-      throw;
-    }
-    device_->check(driver_.capture_end(device_->stream(), &graph), where);
     GraphExec exec = nullptr;
-    const int result = driver_.graph_instantiate(&exec, graph, 0);
-    driver_.graph_destroy(graph);
-    device_->check(result, where);
+    try {
+      const auto where = [&] { return fmt::format("while recording {}", program_.name); };
+      device_->check(driver_.capture_begin(device_->stream(), kCaptureThreadLocal), where);
+      try {
+        run_steps(nullptr);
+      } catch (const Error&) {
+        driver_.capture_end(device_->stream(), &graph);
+        throw;
+      }
+      device_->check(driver_.capture_end(device_->stream(), &graph), where);
+      device_->check(driver_.graph_instantiate(&exec, graph, 0), where);
+    } catch (const Error& error) {
+      spdlog::warn("{} runs step by step, not as a CUDA graph: {}", program_.name, error.what());
+      capturable_ = false;
+      exec = nullptr;
+    }
+    if (graph != nullptr) driver_.graph_destroy(graph);
     return exec;
   }
 
