@@ -116,6 +116,20 @@ TEST(Config, SaysWhatIsWrongAndWhere) {
              "is no valid TOML");  // data is defined above, as a dotted key
 }
 
+TEST(Config, LettersOfEveryKind) {
+  const string text = "name = 'Ähre ~7e'  # Größe\ndata.path = \"/tmp/~\u00fc/数\\u00e9\"\n";
+  const Config c = parse_config("\xef\xbb\xbf" + text, "r.toml");
+  EXPECT_EQ(c.name, "Ähre ~7e");
+  EXPECT_EQ(c.data.path, "/tmp/~ü/数é");
+  EXPECT_EQ(parse_config(format_config(c), "again"), c);
+  EXPECT_EQ(load_config("mlp", {{"data.path", "~/Bücher"}}).data.path, "~/Bücher");
+  EXPECT_HAS(failure([] { (void)parse_config("größe = 1", "r.toml"); }), "r.toml:1: is no valid TOML");
+  EXPECT_HAS(failure([] { (void)parse_config("'größe' = 1", "r.toml"); }), "unknown key 'größe'");
+  for (const char* bytes : {"\xff", "\xc3", "\xc0\xaf", "\xe0\x80\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80"})
+    EXPECT_HAS(failure([&] { (void)parse_config(string("\nname = \"") + bytes + "\"", "r.toml"); }),
+               "r.toml:2: is no text: these bytes are not UTF-8");
+}
+
 // --- metrics ---
 
 Metric line(std::int64_t step, const char* split = "train") {

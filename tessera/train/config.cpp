@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 #include <map>
@@ -92,6 +93,59 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return row[b.size()];
 }
 
+// toml++ 3.3 has no defined answer to some letters beyond ASCII that stand outside of strings. It sees ASCII alone:
+// each other byte becomes ~ and two hexadecimal digits, and so does ~ itself; keys and strings are turned back.
+std::string to_ascii(std::string_view text) {
+  std::string out;
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  for (const char c : text)
+    if (static_cast<unsigned char>(c) >= 0x80 || c == '~')
+      out += fmt::format("~{:02x}", static_cast<unsigned char>(c));
+    else
+      out += c;
+  return out;
+}
+
+std::string from_ascii(std::string_view text) {
+  std::string out;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    unsigned byte = 0;
+    const char* digits = text.data() + i + 1;
+    if (text[i] == '~' && i + 2 < text.size() && std::from_chars(digits, digits + 2, byte, 16).ptr == digits + 2) {
+      out += static_cast<char>(byte);
+      i += 2;
+    } else {
+      out += text[i];
+    }
+  }
+  return out;
+}
+
+/// The line of the first byte that belongs to no letter in UTF-8 (RFC 3629); 0 when there is none.
+std::size_t line_of_bad_utf8(std::string_view text) {
+  std::size_t line = 1;
+  for (std::size_t i = 0; i < text.size();) {
+    const auto byte = [&](std::size_t k) { return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0U; };
+    const unsigned first = byte(0);
+    const std::size_t length = first < 0x80   ? 1
+                               : first < 0xc2 ? 0
+                               : first < 0xe0 ? 2
+                               : first < 0xf0 ? 3
+                               : first < 0xf5 ? 4
+                                              : 0;
+    if (length == 0) return line;
+    for (std::size_t k = 1; k < length; ++k)
+      if ((byte(k) & 0xc0U) != 0x80) return line;
+    // Letters that a shorter form has, halves of a pair, and what lies beyond the last letter.
+    if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f) || (first == 0xf0 && byte(1) < 0x90) ||
+        (first == 0xf4 && byte(1) > 0x8f))
+      return line;
+    if (first == '\n') ++line;
+    i += length;
+  }
+  return 0;
+}
+
 /// "; did you mean 'train.epochs'?", by the whole key or by its last part; "" when nothing is near.
 std::string suggestion(std::string_view key) {
   const auto tail = [](std::string_view k) { return k.substr(k.rfind('.') + 1); };
@@ -117,11 +171,12 @@ std::string shown(const std::string& text) { return text.size() > 60 ? text.subs
 }
 
 void read(const toml::node& node, std::string& field, const Rule& rule, const std::string& where) {
-  const auto value = node.value_exact<std::string>();
-  if (!value) wrong_type(where, "text in quotes");
-  if (!rule.choices.empty() && std::find(rule.choices.begin(), rule.choices.end(), *value) == rule.choices.end())
-    refuse(where, fmt::format("is '{}'; allowed are {}", shown(*value), fmt::join(rule.choices, ", ")));
-  field = *value;
+  const auto text = node.value_exact<std::string>();
+  if (!text) wrong_type(where, "text in quotes");
+  const std::string value = from_ascii(*text);
+  if (!rule.choices.empty() && std::find(rule.choices.begin(), rule.choices.end(), value) == rule.choices.end())
+    refuse(where, fmt::format("is '{}'; allowed are {}", shown(value), fmt::join(rule.choices, ", ")));
+  field = value;
 }
 void read(const toml::node& node, bool& field, const Rule&, const std::string& where) {
   const auto value = node.value_exact<bool>();
@@ -158,53 +213,14 @@ void read(const toml::node& node, std::vector<T>& field, const Rule& rule, const
   }
 }
 
-/// The line of the first byte beyond ASCII that is neither in a string nor in a comment, or of a string that begins
-/// where none can; or 0. toml++ 3.3 has no defined answer to such text.
-std::size_t stray_letter(std::string_view text) {
-  std::size_t line = 1;
-  char quote = 0, last = '\n';  // last: what stands before, blanks left out
-  bool triple = false, comment = false;
-  for (std::size_t i = text.starts_with("\xef\xbb\xbf") ? 3 : 0; i < text.size(); ++i) {
-    const char c = text[i];
-    const auto three = [&] { return i + 2 < text.size() && text[i + 1] == c && text[i + 2] == c; };
-    if (c == '\n') {
-      ++line;
-      comment = false;
-      if (!triple) quote = 0;
-    } else if (comment) {
-      continue;
-    } else if (quote != 0) {
-      if (c == '\\' && quote == '"') {
-        ++i;
-      } else if (c == quote && (!triple || three())) {
-        if (triple) i += 2;
-        for (int extra = 0; triple && extra < 2 && i + 1 < text.size() && text[i + 1] == c; ++extra) ++i;
-        quote = 0;
-        triple = false;
-      }
-    } else if (c == '#') {
-      comment = true;
-    } else if (c == '"' || c == '\'') {
-      if (std::string_view("\n=[,{.").find(last) == std::string_view::npos) return line;
-      quote = c;
-      triple = three();
-      if (triple) i += 2;
-    } else if (static_cast<unsigned char>(c) >= 0x80) {
-      return line;
-    }
-    if (c != ' ' && c != '\t' && c != '\r') last = c;
-  }
-  return 0;
-}
-
 toml::table parse_toml(std::string_view text, const std::string& file) {
-  if (const std::size_t line = stray_letter(text); line != 0)
-    refuse(fmt::format("{}:{}", file, line),
-           "is no valid TOML: a quote or a letter beyond ASCII stands where none can");
+  if (const std::size_t line = line_of_bad_utf8(text); line != 0)
+    refuse(fmt::format("{}:{}", file, line), "is no text: these bytes are not UTF-8");
   try {
-    return toml::parse(text, file);
+    return toml::parse(to_ascii(text), file);
   } catch (const toml::parse_error& e) {
-    refuse(fmt::format("{}:{}", file, e.source().begin.line), fmt::format("is no valid TOML: {}", e.description()));
+    refuse(fmt::format("{}:{}", file, e.source().begin.line),
+           fmt::format("is no valid TOML: {}", from_ascii(e.description())));
   } catch (const MalformedToml&) {
     refuse(file, "is no valid TOML: a key or a value is malformed");
   }
@@ -213,7 +229,7 @@ toml::table parse_toml(std::string_view text, const std::string& file) {
 /// Values by their full keys ("train.epochs"); sections of sections are unknown keys of their own.
 void flatten(const toml::table& table, const std::string& prefix, std::map<std::string, const toml::node*>& out) {
   for (const auto& [key, node] : table) {
-    const std::string full = prefix + std::string(key.str());
+    const std::string full = prefix + from_ascii(key.str());
     if (prefix.empty() && full == "run") continue;
     if (const toml::table* section = node.as_table(); section != nullptr && prefix.empty())
       flatten(*section, full + ".", out);
@@ -302,12 +318,12 @@ Config parse_config(std::string_view text, const std::string& file, const std::v
       parsed = parse_toml("value = " + value, "");
     } catch (const Error&) {
     }
-    if (parsed.size() != 1 || !parsed.contains("value")) parsed = toml::table{{"value", value}};
+    if (parsed.size() != 1 || !parsed.contains("value")) parsed = toml::table{{"value", to_ascii(value)}};
     bool is_text = false;
     visit(config, [&](std::string_view name, auto& field, const Rule&) {
       if (name == key) is_text = std::is_same_v<std::remove_reference_t<decltype(field)>, std::string>;
     });
-    if (is_text && !parsed["value"].is_string()) parsed.insert_or_assign("value", value);
+    if (is_text && !parsed["value"].is_string()) parsed.insert_or_assign("value", to_ascii(value));
     apply(config, key, *parsed.get("value"), "--set " + shown(key));
   }
   check_together(config, file);
@@ -354,7 +370,8 @@ std::vector<Setting> parse_facts(std::string_view text, const std::string& file)
   std::vector<Setting> facts;
   const toml::table table = parse_toml(text, file);
   if (const toml::table* run = table["run"].as_table()) {
-    for (const auto& [key, node] : *run) facts.emplace_back(key.str(), node.value_or(std::string()));
+    for (const auto& [key, node] : *run)
+      facts.emplace_back(from_ascii(key.str()), from_ascii(node.value_or(std::string())));
   }
   return facts;
 }
