@@ -171,9 +171,11 @@ class Trainer {
   }
 
   TrainResult run() {
-    progress_.say(fmt::format("{}: {} pictures to train, {} to test, {} parameters; on {} ({}, {} threads)",
-                              config_.name, data_.train.size(), data_.test.size(), parameter_count(state_.model.net),
-                              device_name(), processor_name(), threads()));
+    progress_.say(fmt::format("{}: {} pictures to train, {} to test, {} parameters; on {} ({})", config_.name,
+                              data_.train.size(), data_.test.size(), parameter_count(state_.model.net), device_name(),
+                              device_name().starts_with("cuda")
+                                  ? backend(default_device()).describe()
+                                  : fmt::format("{}, {} threads", processor_name(), threads())));
     check_folder();
     if (!options_.dry_run && options_.resume) restore();
     compile();

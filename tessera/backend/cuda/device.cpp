@@ -161,7 +161,6 @@ std::shared_ptr<Block> Device::allocate(std::size_t bytes) {
   const DevicePointer address = take(size);
   if (address == 0) return nullptr;
   used_ += size;
-  peak_ = std::max(peak_, used_);
   return std::make_shared<Block>(shared_from_this(), address, size);
 }
 
@@ -170,7 +169,7 @@ Device::Usage Device::usage() {
   std::size_t free = 0, total = 0;
   check(driver_.memory_info(&free, &total), "while asking for free memory");
   const std::lock_guard memory_lock(memory_mutex_);
-  return {used_, peak_, free, total};
+  return {used_, free, total};
 }
 
 // --- copies ---

@@ -86,9 +86,9 @@ class Device : public std::enable_shared_from_this<Device> {
 
   /// Memory of at least `bytes`, aligned to 256; null when there is no more.
   std::shared_ptr<Block> allocate(std::size_t bytes);
-  /// Bytes handed out now, the most there ever were, what the device has left and what it has.
+  /// Bytes handed out now, what the device has left and what it has.
   struct Usage {
-    std::size_t current = 0, peak = 0, free = 0, total = 0;
+    std::size_t current = 0, free = 0, total = 0;
   };
   Usage usage();
 
@@ -147,7 +147,7 @@ class Device : public std::enable_shared_from_this<Device> {
   std::map<std::size_t, std::set<DevicePointer>> free_;  ///< by size class; the lowest address is handed out first
   std::vector<DevicePointer> chunks_;
   std::size_t chunk_used_ = 0;
-  std::size_t used_ = 0, peak_ = 0;
+  std::size_t used_ = 0;
 
   // Pinned memory: a ring of slots, each with an event behind the last copy out of it.
   static constexpr std::size_t kSlots = 8;
