@@ -85,17 +85,28 @@ def version_of(package):
     return done.stdout or "none"
 
 
+def overhead(*arguments):
+    """What bench/overhead.cpp measures."""
+    program = TOP / "build/release/bin/overhead_bench"
+    if not program.exists():
+        return []
+    done = subprocess.run([program, "--benchmark_format=json", *arguments], stdout=subprocess.PIPE, text=True, check=True)
+    return json.loads(done.stdout)["benchmarks"]
+
+
 def compete(contestants, rows, rounds, seconds):
-    """Examples per second of every window: {(net, batch): {contestant: [...]}}, and the peers' matrix product."""
+    """Examples per second of every window: {(net, batch): {contestant: [...]}}, the peers' matrix product, and for each
+    round the nanoseconds of a cache line to the other core and back."""
     windows = {row: {name: [] for name in contestants} for row in rows}
-    gemm = []
+    gemm, lines = [], []
     for turn in range(rounds):
+        lines += [result["real_time"] for result in overhead("--benchmark_filter=cache line", "--benchmark_min_time=0.1")]
         for row in rows:
             for name, contestant in contestants.items():
                 windows[row][name].append(contestant.train(*row, seconds))
         gemm += [contestants["torch"].ask(gemm=GEMM_SIZE, seconds=seconds / 2)["gflops"]]
         print(f"round {turn + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-    return windows, statistics.median(gemm)
+    return windows, statistics.median(gemm), lines
 
 
 def thousands(rate):
@@ -135,14 +146,9 @@ def floor_table(windows, gemm, tessera):
 
 
 def overhead_lines():
-    """What bench/overhead.cpp measured: the cost of a call."""
-    program = TOP / "build/release/bin/overhead_bench"
-    if not program.exists():
-        return []
-    command = [program, "--benchmark_format=json", "--benchmark_repetitions=5", "--benchmark_report_aggregates_only=true"]
-    answer = json.loads(subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout)
+    """The cost of a call."""
     lines = ["", "## The cost of a call", "", "| what | median |", "| --- | --- |"]
-    for result in answer["benchmarks"]:
+    for result in overhead("--benchmark_repetitions=5", "--benchmark_report_aggregates_only=true"):
         if result["aggregate_name"] == "median":
             lines.append(f"| {result['run_name'].replace('_', ' ')} | {result['real_time']:.0f} {result['time_unit']} |")
     return lines
@@ -169,7 +175,7 @@ def main():
             contestant.train(*row, 0.1)
 
     steal, load = stolen_ticks(), os.getloadavg()[0]
-    windows, gemm = compete(contestants, rows, options.rounds, options.seconds)
+    windows, gemm, lines = compete(contestants, rows, options.rounds, options.seconds)
     stolen, passed = (after - before for after, before in zip(stolen_ticks(), steal))
 
     versions = {key: value for peer in peers.values() for key, value in peer.versions.items()}
@@ -184,6 +190,7 @@ def main():
         f"oneDNN {version_of('libdnnl2')}, LLVM {version_of('libllvm19')}, g++ {version_of('g++')}",
         f"- {options.rounds} windows of {options.seconds:g} s; load {load:.1f} before and {os.getloadavg()[0]:.1f} after; "
         f"{100 * stolen / passed:.1f} % of the time stolen by the host",
+        f"- a cache line to the other core and back, in each round: {', '.join(f'{ns:.0f}' for ns in lines)} ns",
         f"- matrix product of {GEMM_SIZE} in PyTorch: {gemm:.0f} GFLOP/s{limits}", "",
         *speed_table(windows, tessera), "",
         "## The floors", "",
