@@ -39,6 +39,7 @@ int predict(const std::string& run, const std::vector<std::string>& files, const
   const train::TrainedRun trained = train::load_run(run);
   // All files are read before anything is computed: a wrong one gives no half answer.
   std::vector<Literal> pictures;
+  pictures.reserve(files.size());
   for (const std::string& file : files)
     pictures.push_back(data::fit_image(data::read_image(file), trained.image[0], trained.image[1], trained.image[2]));
   data::LabelledImages set;
