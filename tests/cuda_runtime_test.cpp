@@ -4,11 +4,11 @@
 
 #include <cmath>
 #include <cstdlib>
-#include <regex>
 #include <thread>
 
 #include "cases.hpp"
 #include "fake_gpu.hpp"
+#include "places.hpp"
 #include "tessera/array/jit.hpp"
 #include "tessera/array/transforms.hpp"
 #include "tessera/backend/registry.hpp"
@@ -265,7 +265,7 @@ std::string failure(Executable& executable, const std::vector<StoragePtr>& input
     const auto results = executable.run(inputs);
     (void)Literal({DType::F32, {}}, results.at(1)).get_double(0);
   } catch (const Error& error) {
-    return std::regex_replace(std::string(error.what()), std::regex(std::string(__FILE__) + ":[0-9]+"), "HERE");
+    return without_places(error.what(), "cuda_runtime_test.cpp", "HERE");
   }
   return "nothing was thrown";
 }

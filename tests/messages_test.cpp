@@ -6,9 +6,9 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <regex>
 #include <set>
 
+#include "places.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/tessera.hpp"
 
@@ -197,7 +197,7 @@ std::string message_of(const Wrong& wrong) {
   try {
     wrong.use();
   } catch (const Error& error) {
-    return std::regex_replace(std::string(error.what()), std::regex("[^ \n(]*messages_test\\.cpp:[0-9]+"), "LINE");
+    return without_places(error.what(), "messages_test.cpp", "LINE");
   } catch (const std::exception& error) {
     return std::string("not an Error: ") + error.what();
   }
