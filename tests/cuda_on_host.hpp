@@ -8,7 +8,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <regex>
 #include <string>
 #include <vector>
 
@@ -66,7 +65,9 @@ class CudaOnHost {
     };
     replace("typedef long long int64_t;\n", "");
     replace("typedef unsigned long long uint64_t;\n", "");
-    cuda = std::regex_replace(cuda, std::regex(R"(__shared__ __align__\(16\) unsigned char block_memory\[\d+\];)"), "");
+    const std::string memory = "__shared__ __align__(16) unsigned char block_memory[";
+    for (std::size_t at = cuda.find(memory); at != std::string::npos; at = cuda.find(memory, at))
+      cuda.erase(at, cuda.find(';', at) + 1 - at);
     replace(R"(asm("min.NaN.f32 %0, %1, %2;" : "=f"(value) : "f"(a), "f"(b)))", "value = min_nan(a, b)");
     replace(R"(asm("max.NaN.f32 %0, %1, %2;" : "=f"(value) : "f"(a), "f"(b)))", "value = -min_nan(-a, -b)");
     replace(R"(asm("cvt.rn.f16.f32 %0, %1;" : "=h"(value) : "f"(a)))", "value = to_half<_Float16>(a)");
