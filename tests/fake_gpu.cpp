@@ -178,11 +178,12 @@ cuda::Driver make_driver() {
     return 0;
   };
   d.context_retain = [](cuda::Context* context, int) {
-    *context = handle<cuda::Context>(new int);
+    static int primary = 0;  // one for the process
+    *context = handle<cuda::Context>(&primary);
     return 0;
   };
   d.context_release = [](int) {
-    --gpu.handles;  // the context itself lives on, as a primary one may
+    --gpu.handles;
     return 0;
   };
   d.context_set = [](cuda::Context) { return 0; };
