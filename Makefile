@@ -38,6 +38,7 @@ bench: setup setup-bench ## the speed against PyTorch and JAX, in one run, into 
 
 package: setup build/package/build.ninja ## the relocatable archive: build/package/tessera-VERSION-linux-x86_64.tar.gz
 	cmake --build --preset package
+	cpack --config build/package/CPackConfig.cmake -B build/package
 	scripts/check_package.sh build/package/tessera-*.tar.gz
 
 device-test: package ## pack what tests a GPU (build/package/device-test.tar.xz), and run it where there is one
