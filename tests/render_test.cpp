@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <random>
 
+#include "kernel_interpreter.hpp"
 #include "operations.hpp"
 #include "tessera/backend/cpu/ccompiler.hpp"
 #include "tessera/backend/cpu/jit.hpp"
@@ -312,6 +313,58 @@ TEST_F(RenderTest, InPlaceAliasOfAWholeArgument) {
   std::memcpy(expected.data(), apart[2].data(), expected.bytes());
   std::memcpy(got.data(), together[2].data(), got.bytes());
   EXPECT_EQ(difference(expected, got), -1);
+}
+
+/// Two stores of values that need both the loaded a[at] and what a statement may have changed: a local, or an argument
+/// that is written. The first store may overwrite a[at].
+Kernel load_used_twice(LoopKind kind, bool by_local) {
+  constexpr std::int64_t kCount = 45;
+  Kernel k;
+  k.name = std::string(kind == LoopKind::Vector ? "vector" : "serial") + (by_local ? "_local" : "_argument");
+  Builder b(k);
+  const auto a = b.argument("a", DType::F32, kCount, false);
+  const auto out = b.argument("out", DType::F32, kCount, true);
+  const auto second = b.argument("second", DType::F32, kCount, true);
+  const auto changing = b.argument("changing", DType::F32, kCount, true);
+  const auto sum = b.local("sum", DType::F32, kLanes);
+  const Expr at = b.open(kind, "i", kCount);
+  const Expr lane = kind == LoopKind::Vector ? b.lane() : b.index(0);
+  b.write(sum, lane, b.constant(DType::F32, 3));
+  b.store(changing, at, b.constant(DType::F32, 3));
+  const Expr value = b.add(b.load(a, at), by_local ? b.read(sum, lane) : b.load(changing, at));
+  b.store(out, at, value);
+  b.store(second, at, b.mul(value, value));
+  b.close();
+  return k;
+}
+
+TEST_F(RenderTest, WhatIsLoadedServesLaterStatementsThatOverwriteIt) {
+  std::vector<Kernel> kernels;
+  for (const LoopKind kind : {LoopKind::Serial, LoopKind::Vector})
+    for (const bool by_local : {true, false}) kernels.push_back(load_used_twice(kind, by_local));
+  std::vector<const Kernel*> pointers;
+  for (const Kernel& k : kernels) pointers.push_back(&k);
+  const auto by_c = cpu::compile_by_c(pointers);
+  const auto compiled = cpu::compile_kernels(pointers);
+  for (std::size_t n = 0; n < kernels.size(); ++n) {
+    const Buffers start = make_buffers(kernels[n], random);
+    std::memcpy(start[1].data(), start[0].data(), start[0].bytes());
+    const Buffers expected = copy(start);
+    std::vector<void*> arguments;
+    for (const Literal& buffer : expected) arguments.push_back(buffer.data());
+    tessera::testing::KernelInterpreter(kernels[n], arguments).run();
+    std::memcpy(expected[0].data(), expected[1].data(), expected[0].bytes());
+    for (const auto& [way, function] : {std::pair{"C", by_c[n]}, std::pair{"compiled", compiled[n]}}) {
+      Buffers together = copy(start);
+      together[1] = together[0];  // `out` takes the memory of `a`
+      for (std::size_t i = 0; i < together.size(); ++i) arguments[i] = together[i].data();
+      function.run(arguments.data(), 0, 1);
+      for (std::size_t argument = 0; argument < start.size(); ++argument)
+        EXPECT_EQ(difference(expected[argument], together[argument]), -1)
+            << way << ", argument " << kernels[n].arguments[argument].name << "\n"
+            << render_c(kernels[n]);
+    }
+  }
 }
 
 TEST_F(RenderTest, RandomKernels) {

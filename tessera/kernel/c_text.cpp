@@ -8,6 +8,7 @@
 
 #include <cmath>
 #include <limits>
+#include <utility>
 
 namespace tessera::kernel {
 namespace {
@@ -138,9 +139,9 @@ std::string CText::strip(const std::string& text) {
 
 void CText::block(const std::vector<Statement>& body) {
   Scope scope{std::vector<int>(k_.nodes.size()), {}};
-  std::vector<bool> counted(k_.nodes.size(), false);
+  std::vector<const Statement*> counted(k_.nodes.size());
   for (const Statement& s : body)
-    for (const Expr e : {s.at, s.value, s.predicate}) count(e, scope, counted);
+    for (const Expr e : {s.at, s.value, s.predicate}) count(e, s, false, scope, counted);
   for (const Statement& s : body) {
     for (const Expr e : {s.at, s.value, s.predicate})
       if (e != kNone) name_shared(e, scope);
@@ -169,12 +170,14 @@ void CText::store(const Statement& s) {
   line(fmt::format("{}{} = {};", guard, target, strip(text(s.value))));
 }
 
-void CText::count(Expr e, Scope& scope, std::vector<bool>& counted) {
+/// Each statement computes what is impure again; the pure parts of it (a load, say, whose memory an earlier statement
+/// may have overwritten since) must then have a name: they count once for each statement.
+void CText::count(Expr e, const Statement& by, bool again, Scope& scope, std::vector<const Statement*>& counted) {
   if (e == kNone) return;
-  ++scope.uses[at(e)];
-  if (counted[at(e)]) return;
-  counted[at(e)] = true;
-  for (const Expr operand : {node(e).a, node(e).b, node(e).c}) count(operand, scope, counted);
+  if (!again || !impure_[at(e)]) ++scope.uses[at(e)];
+  const Statement* before = std::exchange(counted[at(e)], &by);
+  if (before == &by || (before != nullptr && !impure_[at(e)])) return;
+  for (const Expr operand : {node(e).a, node(e).b, node(e).c}) count(operand, by, before != nullptr, scope, counted);
 }
 
 /// Gives names to the parts of `e` that are used more than once, or too long to read in line.

@@ -83,7 +83,8 @@ class CText {
     std::vector<int> uses;
     std::vector<Expr> named;
   };
-  void count(Expr e, Scope& scope, std::vector<bool>& counted);
+  /// Counts the uses of values in a block; `again`: one that uses this was counted for an earlier statement.
+  void count(Expr e, const Statement& by, bool again, Scope& scope, std::vector<const Statement*>& counted);
   void name_shared(Expr e, Scope& scope);
   void forget(Scope& scope, bool only_impure);
   std::string unary(const Node& n, const std::string& a);

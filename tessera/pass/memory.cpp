@@ -75,9 +75,8 @@ std::vector<Access> accesses(const Step& step) {
 }
 
 /// True when the kernel may be given one memory for both: `written` is stored once for each element, and `read` is
-/// loaded only at the element being stored, not later, or before all stores. (On a CPU, a load of what the kernel does
-/// not write is evaluated once in an iteration, where it is first needed: statements that follow it directly may use it
-/// again.)
+/// loaded only at the element being stored, not later, or before all stores. (On a CPU, a pure load is evaluated once
+/// in an iteration, where it is first needed: statements that follow it directly may use it again.)
 bool may_share(const Step& step, std::size_t read, std::size_t written) {
   const kernel::Kernel& k = step.kernel;
   const kernel::Argument &from = k.arguments[read], &to = k.arguments[written];
@@ -95,11 +94,12 @@ bool may_share(const Step& step, std::size_t read, std::size_t written) {
     stored_at = place;
   });
   bool stored = false;
-  const bool once = k.threads() == 0;
+  const std::vector<bool> impure = kernel::impure_nodes(k);
   std::set<const kernel::Node*> loaded;
   visit_statements(k, [&](const kernel::Statement& s, Place place) {
     visit_loads(k, s, [&](const kernel::Node& load) {
       if (static_cast<std::size_t>(load.index) != read || place.part < stored_at.part) return;
+      const bool once = k.threads() == 0 && !impure[static_cast<std::size_t>(&load - k.nodes.data())];
       if (load.a != at || place.run != stored_at.run || (stored && !(once && loaded.contains(&load)))) good = false;
       loaded.insert(&load);
     });
