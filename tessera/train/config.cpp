@@ -15,6 +15,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/data/files.hpp"
+#include "tessera/data/utf8.hpp"
 #include "tessera/train/recipes.hpp"
 
 // toml++ 3.3 asserts that some malformed text is not there; release builds even assume it. Here such text is refused.
@@ -121,29 +122,11 @@ std::string from_ascii(std::string_view text) {
   return out;
 }
 
-/// The line of the first byte that belongs to no letter in UTF-8 (RFC 3629); 0 when there is none.
+/// The line of the first byte that belongs to no letter in UTF-8; 0 when there is none.
 std::size_t line_of_bad_utf8(std::string_view text) {
-  std::size_t line = 1;
-  for (std::size_t i = 0; i < text.size();) {
-    const auto byte = [&](std::size_t k) { return i + k < text.size() ? static_cast<unsigned char>(text[i + k]) : 0U; };
-    const unsigned first = byte(0);
-    const std::size_t length = first < 0x80   ? 1
-                               : first < 0xc2 ? 0
-                               : first < 0xe0 ? 2
-                               : first < 0xf0 ? 3
-                               : first < 0xf5 ? 4
-                                              : 0;
-    if (length == 0) return line;
-    for (std::size_t k = 1; k < length; ++k)
-      if ((byte(k) & 0xc0U) != 0x80) return line;
-    // Letters that a shorter form has, halves of a pair, and what lies beyond the last letter.
-    if ((first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) > 0x9f) || (first == 0xf0 && byte(1) < 0x90) ||
-        (first == 0xf4 && byte(1) > 0x8f))
-      return line;
-    if (first == '\n') ++line;
-    i += length;
-  }
-  return 0;
+  const std::size_t at = data::find_invalid_utf8(text);
+  if (at == std::string_view::npos) return 0;
+  return 1 + static_cast<std::size_t>(std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(at), '\n'));
 }
 
 /// "; did you mean 'train.epochs'?", by the whole key or by its last part; "" when nothing is near.
