@@ -42,6 +42,13 @@ std::vector<Case> window_cases();
 std::vector<Case> product_cases();
 std::vector<Case> structure_cases();
 
+/// Which dimensions of a convolution's three tensors are what. In `input` and `output`: the batch, the features, then
+/// the spatial ones; in `kernel`: output features, input features, spatial.
+ir::Attributes convolution_dimensions(const ir::Integers& input, const ir::Integers& kernel,
+                                      const ir::Integers& output);
+/// Images [batch, height, width, channels] and weights [rows, columns, in, out], as nn::Conv2d has them.
+inline ir::Attributes image_dimensions() { return convolution_dimensions({0, 3, 1, 2}, {3, 2, 0, 1}, {0, 3, 1, 2}); }
+
 /// The program of a case; with `wide`, f32 parameters are f64.
 ir::GraphPtr graph_of(const Case& item, bool wide = false);
 /// Its arguments: the given ones, or random ones that follow from the seed, for the parameters of `graph`.

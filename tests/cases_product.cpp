@@ -52,13 +52,9 @@ Case convolution(const std::string& name, const Setup& s, DType dtype = DType::F
   const auto spatial = static_cast<std::int64_t>(s.image.size());
   const Integers input = numbers(s.order, spatial), kernel = numbers(s.order / 3, spatial),
                  output = numbers(s.order + 1, spatial);
-  const auto tail = [](const Integers& list) { return Integers(list.begin() + 2, list.end()); };
-  Attributes attributes{{"input_batch_dimension", input[0]},           {"input_feature_dimension", input[1]},
-                        {"input_spatial_dimensions", tail(input)},     {"kernel_output_feature_dimension", kernel[0]},
-                        {"kernel_input_feature_dimension", kernel[1]}, {"kernel_spatial_dimensions", tail(kernel)},
-                        {"output_batch_dimension", output[0]},         {"output_feature_dimension", output[1]},
-                        {"output_spatial_dimensions", tail(output)},   {"feature_group_count", s.feature_groups},
-                        {"batch_group_count", s.batch_groups}};
+  Attributes attributes = convolution_dimensions(input, kernel, output);
+  attributes.set("feature_group_count", s.feature_groups);
+  attributes.set("batch_group_count", s.batch_groups);
   const auto set = [&](const char* key, const Integers& list, std::size_t size, std::int64_t otherwise) {
     attributes.set(key, list.empty() ? Integers(size, otherwise) : list);
   };
@@ -73,6 +69,15 @@ Case convolution(const std::string& name, const Setup& s, DType dtype = DType::F
 }
 
 }  // namespace
+
+Attributes convolution_dimensions(const Integers& input, const Integers& kernel, const Integers& output) {
+  const auto tail = [](const Integers& list) { return Integers(list.begin() + 2, list.end()); };
+  return {{"input_batch_dimension", input[0]},           {"input_feature_dimension", input[1]},
+          {"input_spatial_dimensions", tail(input)},     {"kernel_output_feature_dimension", kernel[0]},
+          {"kernel_input_feature_dimension", kernel[1]}, {"kernel_spatial_dimensions", tail(kernel)},
+          {"output_batch_dimension", output[0]},         {"output_feature_dimension", output[1]},
+          {"output_spatial_dimensions", tail(output)}};
+}
 
 std::vector<Case> product_cases() {
   std::vector<Case> list;

@@ -177,17 +177,6 @@ lt::Api stand_in() {
 
 // ---- running a call ----
 
-Literal run(Call& call, const TensorType& result, const std::vector<Literal>& arguments) {
-  Literal out(result);
-  for (std::int64_t i = 0; i < out.size(); ++i) out.set_double(i, std::numeric_limits<double>::quiet_NaN());
-  std::vector<DevicePointer> addresses;
-  for (const Literal& argument : arguments) addresses.push_back(reinterpret_cast<DevicePointer>(argument.data()));
-  addresses.push_back(reinterpret_cast<DevicePointer>(out.data()));
-  std::vector<std::byte> scratch(call.scratch_bytes() + 1);
-  call.run(addresses, reinterpret_cast<DevicePointer>(scratch.data()), nullptr);
-  return out;
-}
-
 Literal run(const pass::LibraryCall& call, const std::vector<Literal>& arguments,
             Precision precision = Precision::Float32) {
   Cublas blas(stand_in());

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "cases.hpp"
 #include "tessera/backend/cuda/backend.hpp"
 #include "tessera/backend/cuda/choices.hpp"
 #include "tessera/backend/cuda/cudnn.hpp"
@@ -27,23 +28,7 @@ GraphPtr network(std::int64_t channels) {
               w2 = parameter({3, 3, 32, 64}), b2 = parameter({64}), w3 = parameter({8 * 8 * 64, 10}),
               b3 = parameter({10}), weights = parameter({16, 10});
   const auto layer = [&](Value x, Value w, Value bias) {
-    const Attributes attributes{{"window_strides", Integers{1, 1}},
-                                {"padding", Integers{0, 0, 0, 0}},
-                                {"lhs_dilation", Integers{1, 1}},
-                                {"rhs_dilation", Integers{1, 1}},
-                                {"window_reversal", Integers{0, 0}},
-                                {"input_batch_dimension", std::int64_t{0}},
-                                {"input_feature_dimension", std::int64_t{3}},
-                                {"input_spatial_dimensions", Integers{1, 2}},
-                                {"kernel_input_feature_dimension", std::int64_t{2}},
-                                {"kernel_output_feature_dimension", std::int64_t{3}},
-                                {"kernel_spatial_dimensions", Integers{0, 1}},
-                                {"output_batch_dimension", std::int64_t{0}},
-                                {"output_feature_dimension", std::int64_t{3}},
-                                {"output_spatial_dimensions", Integers{1, 2}},
-                                {"feature_group_count", std::int64_t{1}},
-                                {"batch_group_count", std::int64_t{1}}};
-    const Value made = graph.add1(Op::Convolution, {x, w}, attributes);
+    const Value made = graph.add1(Op::Convolution, {x, w}, cases::image_dimensions());
     const Value biased = b.add(made, b.broadcast_in_dim(bias, b.shape(made), {3}));
     const Value zeros = b.zeros_like(biased);
     return b.select(b.compare(biased, zeros, "LE"), zeros, biased);

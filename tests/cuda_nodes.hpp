@@ -2,10 +2,13 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <limits>
 #include <string>
 #include <vector>
 
 #include "cases.hpp"
+#include "tessera/backend/cuda/call.hpp"
 #include "tessera/ir/primitive.hpp"
 #include "tessera/pass/program.hpp"
 #include "tessera/transform/transform.hpp"
@@ -68,6 +71,19 @@ inline Literal expected(const pass::LibraryCall& call, const std::vector<Literal
     if (e.kind != Kind::Relu) ++addend;
   }
   return result;
+}
+
+/// Runs a prepared call of a stand-in for the library, in host memory.
+inline Literal run(cuda::Call& call, const TensorType& result, const std::vector<Literal>& arguments) {
+  const auto address = [](void* data) { return reinterpret_cast<cuda::DevicePointer>(data); };
+  Literal out(result);
+  for (std::int64_t i = 0; i < out.size(); ++i) out.set_double(i, std::numeric_limits<double>::quiet_NaN());
+  std::vector<cuda::DevicePointer> addresses;
+  for (const Literal& argument : arguments) addresses.push_back(address(argument.data()));
+  addresses.push_back(address(out.data()));
+  std::vector<std::byte> scratch(call.scratch_bytes() + 1);
+  call.run(addresses, address(scratch.data()), nullptr);
+  return out;
 }
 
 }  // namespace tessera

@@ -3,6 +3,7 @@
 
 #include <random>
 
+#include "cases.hpp"
 #include "tessera/backend/cpu/few_channel.hpp"
 #include "tessera/backend/registry.hpp"
 #include "tessera/core/literal.hpp"
@@ -18,17 +19,9 @@ using ir::Op;
 using ir::Value;
 
 Value conv(Builder& b, Value x, Value w, std::int64_t pad) {
-  return b.graph.add1(Op::Convolution, {x, w},
-                      {{"padding", Integers{pad, pad, pad, pad}},
-                       {"input_batch_dimension", std::int64_t{0}},
-                       {"input_feature_dimension", std::int64_t{3}},
-                       {"input_spatial_dimensions", Integers{1, 2}},
-                       {"kernel_input_feature_dimension", std::int64_t{2}},
-                       {"kernel_output_feature_dimension", std::int64_t{3}},
-                       {"kernel_spatial_dimensions", Integers{0, 1}},
-                       {"output_batch_dimension", std::int64_t{0}},
-                       {"output_feature_dimension", std::int64_t{3}},
-                       {"output_spatial_dimensions", Integers{1, 2}}});
+  ir::Attributes attributes = cases::image_dimensions();
+  attributes.set("padding", Integers{pad, pad, pad, pad});
+  return b.graph.add1(Op::Convolution, {x, w}, attributes);
 }
 
 Value relu(Builder& b, Value x) {

@@ -168,15 +168,6 @@ TEST_F(GpuKernelTest, TilesRoundsAndUpdatesAreWhatLoopsGive) {
                   static_cast<float>(before[0].get_double(i)) * static_cast<float>(before[1].get_double(i / 192)));
 }
 
-std::string complaint(const Kernel& k) {
-  try {
-    verify(k);
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
-}
-
 /// A kernel with one statement at block level, put there by `build`.
 template <class Build>
 std::string complaint_of(Build&& build, LoopKind outer = LoopKind::Grid) {

@@ -6,7 +6,7 @@
 #include <cmath>
 #include <random>
 
-#include "tessera/core/error.hpp"
+#include "operations.hpp"
 
 namespace tessera::kernel {
 namespace {
@@ -191,15 +191,6 @@ Kernel good() {
   b.close();
   b.close();
   return k;
-}
-
-std::string complaint(const Kernel& k) {
-  try {
-    verify(k);
-  } catch (const Error& e) {
-    return e.what();
-  }
-  return "";
 }
 
 TEST(Verify, NamesTheRuleThatIsBroken) {

@@ -11,8 +11,8 @@
 #include <thread>
 
 #include "device.hpp"
+#include "failure.hpp"
 #include "tessera/array/jit.hpp"
-#include "tessera/core/error.hpp"
 #include "tessera/data/npy.hpp"
 #include "tessera/train/bench.hpp"
 #include "tessera/train/checkpoint.hpp"
@@ -80,17 +80,6 @@ class Training : public testing::Test {
 
   Path folder;
 };
-
-string failure(const std::function<void()>& f, ErrorKind kind) {
-  try {
-    f();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    return e.what();
-  }
-  return "no error";
-}
-#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), string::npos) << (text)
 
 TEST_F(Training, LearnsAndWritesWhatARunHolds) {
   const TrainResult result =

@@ -8,6 +8,7 @@
 #include <random>
 #include <vector>
 
+#include "tessera/core/error.hpp"
 #include "tessera/core/literal.hpp"
 #include "tessera/kernel/kernel.hpp"
 
@@ -66,6 +67,16 @@ inline std::int64_t difference(const Literal& a, const Literal& b) {
     return i;
   }
   return -1;
+}
+
+/// What verify says against a kernel.
+inline std::string complaint(const Kernel& k) {
+  try {
+    verify(k);
+  } catch (const Error& e) {
+    return e.what();
+  }
+  return "";
 }
 
 /// Every operation that `d` has, of operands a, b, c.

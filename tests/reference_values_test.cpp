@@ -4,6 +4,7 @@
 
 #include <limits>
 
+#include "cases.hpp"
 #include "tessera/ir/primitive.hpp"
 #include "tessera/transform/transform.hpp"
 
@@ -33,17 +34,8 @@ void expect(const Literal& got, const Shape& shape, const std::vector<double>& v
     EXPECT_EQ(got.get_double(static_cast<std::int64_t>(i)), values[i]) << "element " << i;
 }
 
-Attributes convolution(const Integers& input, const Integers& kernel, const Integers& output) {
-  const auto tail = [](const Integers& list) { return Integers(list.begin() + 2, list.end()); };
-  return {{"input_batch_dimension", input[0]},           {"input_feature_dimension", input[1]},
-          {"input_spatial_dimensions", tail(input)},     {"kernel_output_feature_dimension", kernel[0]},
-          {"kernel_input_feature_dimension", kernel[1]}, {"kernel_spatial_dimensions", tail(kernel)},
-          {"output_batch_dimension", output[0]},         {"output_feature_dimension", output[1]},
-          {"output_spatial_dimensions", tail(output)}};
-}
-
 TEST(ReferenceValues, ConvolutionWithDilationsAndUnevenPadding) {
-  Attributes attributes = convolution({0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3});
+  Attributes attributes = cases::convolution_dimensions({0, 1, 2, 3}, {0, 1, 2, 3}, {0, 1, 2, 3});
   attributes.set("window_strides", Integers{2, 1});
   attributes.set("padding", Integers{1, 2, -1, 3});
   attributes.set("lhs_dilation", Integers{1, 2});
@@ -54,7 +46,7 @@ TEST(ReferenceValues, ConvolutionWithDilationsAndUnevenPadding) {
 }
 
 TEST(ReferenceValues, ConvolutionFeaturesLastInGroups) {
-  Attributes attributes = convolution({0, 3, 1, 2}, {3, 2, 0, 1}, {0, 3, 1, 2});
+  Attributes attributes = cases::convolution_dimensions({0, 3, 1, 2}, {3, 2, 0, 1}, {0, 3, 1, 2});
   attributes.set("window_strides", Integers{1, 2});
   attributes.set("padding", Integers{1, 0, 0, 1});
   attributes.set("feature_group_count", std::int64_t{2});
@@ -64,7 +56,7 @@ TEST(ReferenceValues, ConvolutionFeaturesLastInGroups) {
 }
 
 TEST(ReferenceValues, ConvolutionInBatchGroups) {
-  Attributes attributes = convolution({0, 1, 2}, {0, 1, 2}, {0, 1, 2});
+  Attributes attributes = cases::convolution_dimensions({0, 1, 2}, {0, 1, 2}, {0, 1, 2});
   attributes.set("window_strides", Integers{2});
   attributes.set("padding", Integers{0, 1});
   attributes.set("batch_group_count", std::int64_t{2});
@@ -178,10 +170,11 @@ TEST(ShapeRules, RefuseWhatIsMissingOrOutOfRange) {
   expect_refused(refusal(Op::ReduceWindow, {{4}, {}}, windows({0}, {1}, {0, 0}), sum), "at least 1");
   expect_refused(refusal(Op::ReduceWindow, {{4}, {}}, windows({2}, {1}, {0, 0}), {reducer(Op::Add, DType::F32)}),
                  "region 0");
-  Attributes groups = convolution({0, 1}, {0, 1}, {0, 1});
+  Attributes groups = cases::convolution_dimensions({0, 1}, {0, 1}, {0, 1});
   groups.set("feature_group_count", std::int64_t{3});
   expect_refused(refusal(Op::Convolution, {{2, 4}, {3, 1}}, groups), "4 features in 3 groups");
-  expect_refused(refusal(Op::Convolution, {{2, 4}, {3, 4}}, convolution({0, 0}, {0, 1}, {0, 1})), "0 stands twice in");
+  expect_refused(refusal(Op::Convolution, {{2, 4}, {3, 4}}, cases::convolution_dimensions({0, 0}, {0, 1}, {0, 1})),
+                 "0 stands twice in");
 }
 
 }  // namespace

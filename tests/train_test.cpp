@@ -8,7 +8,7 @@
 #include <functional>
 #include <limits>
 
-#include "tessera/core/error.hpp"
+#include "failure.hpp"
 #include "tessera/train/checkpoint.hpp"
 #include "tessera/train/config.hpp"
 #include "tessera/train/metrics.hpp"
@@ -34,17 +34,6 @@ class Folder {
   Folder& operator=(const Folder&) = delete;
   Path path;
 };
-
-string failure(const std::function<void()>& f, ErrorKind kind = ErrorKind::Usage) {
-  try {
-    f();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    return e.what();
-  }
-  return "no error";
-}
-#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), string::npos) << (text)
 
 // --- recipes ---
 

@@ -4,6 +4,23 @@
 #include <fmt/format.h>
 
 namespace tessera::ir::rules {
+namespace {
+
+Primitive row(std::size_t operands, Op op, std::string_view doc, Kinds kinds, EvaluateRule evaluate, Maybe<JvpRule> jvp,
+              LoopRule loop) {
+  return {.op = op,
+          .doc = doc,
+          .infer = same_type(operands, kinds),
+          .evaluate = std::move(evaluate),
+          .jvp = std::move(jvp),
+          .transpose = unsupported("it is not linear"),
+          .batch = elementwise_batch,
+          .loop = std::move(loop),
+          .decompose = unsupported("it has a loop rule"),
+          .cost = elementwise_cost};
+}
+
+}  // namespace
 
 std::string describe(Kinds kinds) {
   std::vector<std::string> names;
@@ -49,6 +66,13 @@ InferRule same_type(std::size_t operands, Kinds kinds) {
 
 Cost elementwise_cost(const Node&, std::span<const TensorType>, std::span<const TensorType> results) {
   return {is_float(results[0].dtype) ? static_cast<double>(element_count(results[0].shape)) : 0.0};
+}
+
+Primitive row1(Op op, std::string_view doc, Kinds kinds, EvaluateRule evaluate, Maybe<JvpRule> jvp, LoopRule loop) {
+  return row(1, op, doc, kinds, std::move(evaluate), std::move(jvp), std::move(loop));
+}
+Primitive row2(Op op, std::string_view doc, Kinds kinds, EvaluateRule evaluate, Maybe<JvpRule> jvp, LoopRule loop) {
+  return row(2, op, doc, kinds, std::move(evaluate), std::move(jvp), std::move(loop));
 }
 
 }  // namespace tessera::ir::rules

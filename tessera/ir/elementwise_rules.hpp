@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -111,6 +112,10 @@ LoopRule loop2(F f) {
 
 /// One operation for each element of a float result.
 Cost elementwise_cost(const Node& node, std::span<const TensorType> operands, std::span<const TensorType> results);
+
+// The row of a primitive of one operand or two, of the result's type, that is not linear.
+Primitive row1(Op op, std::string_view doc, Kinds kinds, EvaluateRule evaluate, Maybe<JvpRule> jvp, LoopRule loop);
+Primitive row2(Op op, std::string_view doc, Kinds kinds, EvaluateRule evaluate, Maybe<JvpRule> jvp, LoopRule loop);
 
 /// The dtype in which a kernel computes values of `dtype`.
 constexpr DType compute_dtype(DType dtype) { return dtype == DType::F16 || dtype == DType::BF16 ? DType::F32 : dtype; }

@@ -112,6 +112,8 @@ class LoopLocal {
 
 /// The type in which products of `a` and `b` are summed before they become `result`: at least F32 for floats.
 DType accumulator_dtype(DType a, DType b, DType result);
+/// jvp of products and convolutions. Both operands at once are never linear; each term has one tangent.
+Values jvp_product(const JvpContext& context);
 /// Result type of a product of `a` and `b`, from the attribute "dtype".
 DType product_dtype(const InferContext& context);
 /// sum + a * b in the arithmetic of their common type: fused for floats, or/and for Bool.

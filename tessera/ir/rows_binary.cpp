@@ -12,19 +12,6 @@ using K = kernel::Op;
 using kernel::Expr;
 using kernel::Function;
 
-Primitive row(Op op, std::string_view doc, Kinds kinds, EvaluateRule evaluate, Maybe<JvpRule> jvp, LoopRule loop) {
-  return {.op = op,
-          .doc = doc,
-          .infer = same_type(2, kinds),
-          .evaluate = std::move(evaluate),
-          .jvp = std::move(jvp),
-          .transpose = unsupported("it is not linear"),
-          .batch = elementwise_batch,
-          .loop = std::move(loop),
-          .decompose = unsupported("it has a loop rule"),
-          .cost = elementwise_cost};
-}
-
 Primitive with_transpose(Primitive row, TransposeRule transpose) {
   row.transpose = std::move(transpose);
   return row;
@@ -58,8 +45,8 @@ Primitive add_row() {
       return a + b;
   };
   const auto pass = [](Builder&, Value, Value, Value, Value t) { return t; };
-  return with_transpose(row(Op::Add, "a + b; integers wrap, booleans: or.", kAny, evaluate2<kAny>(of_elements),
-                            jvp2(pass, pass), binary(K::Add, K::Or)),
+  return with_transpose(row2(Op::Add, "a + b; integers wrap, booleans: or.", kAny, evaluate2<kAny>(of_elements),
+                             jvp2(pass, pass), binary(K::Add, K::Or)),
                         [](const TransposeContext& c) -> Values {
                           const Value t = c.cotangents[0];
                           return {c.is_linear(0) ? t : kZero, c.is_linear(1) ? t : kZero};
@@ -75,8 +62,8 @@ Primitive subtract_row() {
   };
   const auto of_a = [](Builder&, Value, Value, Value, Value t) { return t; };
   const auto of_b = [](Builder& build, Value, Value, Value, Value t) { return build.negate(t); };
-  return with_transpose(row(Op::Subtract, "a - b; integers wrap.", kNumber, evaluate2<kNumber>(of_elements),
-                            jvp2(of_a, of_b), binary(K::Subtract)),
+  return with_transpose(row2(Op::Subtract, "a - b; integers wrap.", kNumber, evaluate2<kNumber>(of_elements),
+                             jvp2(of_a, of_b), binary(K::Subtract)),
                         [](const TransposeContext& c) -> Values {
                           const Value t = c.cotangents[0];
                           return {c.is_linear(0) ? t : kZero, c.is_linear(1) ? c.build.negate(t) : kZero};
@@ -94,8 +81,8 @@ Primitive multiply_row() {
   };
   const auto of_a = [](Builder& build, Value, Value b, Value, Value t) { return build.multiply(t, b); };
   const auto of_b = [](Builder& build, Value a, Value, Value, Value t) { return build.multiply(a, t); };
-  return with_transpose(row(Op::Multiply, "a * b; integers wrap, booleans: and.", kAny, evaluate2<kAny>(of_elements),
-                            jvp2(of_a, of_b), binary(K::Multiply, K::And)),
+  return with_transpose(row2(Op::Multiply, "a * b; integers wrap, booleans: and.", kAny, evaluate2<kAny>(of_elements),
+                             jvp2(of_a, of_b), binary(K::Multiply, K::And)),
                         [](const TransposeContext& c) -> Values {
                           if (c.is_linear(0)) return {c.build.multiply(c.cotangents[0], c.operands[1]), kZero};
                           return {kZero, c.build.multiply(c.operands[0], c.cotangents[0])};
@@ -117,8 +104,8 @@ Primitive divide_row() {
     return build.negate(build.multiply(t, build.divide(y, b)));
   };
   return with_transpose(
-      row(Op::Divide, "a / b; integers truncate, by zero all bits set.", kNumber, evaluate2<kNumber>(of_elements),
-          jvp2(of_a, of_b), binary(K::Divide)),
+      row2(Op::Divide, "a / b; integers truncate, by zero all bits set.", kNumber, evaluate2<kNumber>(of_elements),
+           jvp2(of_a, of_b), binary(K::Divide)),
       [](const TransposeContext& c) -> Values { return {c.build.divide(c.cotangents[0], c.operands[1]), kZero}; });
 }
 
@@ -139,8 +126,8 @@ Primitive remainder_row() {
         build.multiply(build.unary(Op::Sign, quotient), build.unary(Op::Floor, build.unary(Op::Abs, quotient)));
     return build.negate(build.multiply(t, truncated));
   };
-  return row(Op::Remainder, "What truncating division leaves, with the sign of a; by integer zero: a.", kNumber,
-             evaluate2<kNumber>(of_elements), jvp2(of_a, of_b), binary(K::Remainder));
+  return row2(Op::Remainder, "What truncating division leaves, with the sign of a; by integer zero: a.", kNumber,
+              evaluate2<kNumber>(of_elements), jvp2(of_a, of_b), binary(K::Remainder));
 }
 
 /// Maximum and minimum: `sign` is 1 or -1.
@@ -161,7 +148,7 @@ Primitive extremum_row(Op op, std::string_view doc, K in_kernel, K of_bool) {
   };
   const auto of_a = [share](Builder& build, Value a, Value b, Value y, Value t) { return share(build, a, b, y, t); };
   const auto of_b = [share](Builder& build, Value a, Value b, Value y, Value t) { return share(build, b, a, y, t); };
-  return row(op, doc, kAny, evaluate2<kAny>(of_elements), jvp2(of_a, of_b), binary(in_kernel, of_bool));
+  return row2(op, doc, kAny, evaluate2<kAny>(of_elements), jvp2(of_a, of_b), binary(in_kernel, of_bool));
 }
 
 Expr integer_power(kernel::Builder& k, Expr base, Expr exponent) {
@@ -217,8 +204,8 @@ Primitive power_row() {
   const auto in_kernel = [](kernel::Builder& k, Expr a, Expr b) {
     return is_float(k.dtype(a)) ? kernel::call(k, Function::Power, a, b) : integer_power(k, a, b);
   };
-  return row(Op::Power, "a to the b; integers wrap, and a negative exponent truncates.", kNumber,
-             evaluate2<kNumber>(of_elements), jvp2(of_a, of_b), loop2(in_kernel));
+  return row2(Op::Power, "a to the b; integers wrap, and a negative exponent truncates.", kNumber,
+              evaluate2<kNumber>(of_elements), jvp2(of_a, of_b), loop2(in_kernel));
 }
 
 Primitive atan2_row() {
@@ -234,15 +221,15 @@ Primitive atan2_row() {
   const auto of_b = [=](Builder& build, Value a, Value b, Value, Value t) {
     return build.negate(build.multiply(t, build.divide(a, norm(build, a, b))));
   };
-  return row(Op::Atan2, "The angle of the point (b, a), in (-pi, pi].", kFloat, evaluate2<kFloat>(of_elements),
-             jvp2(of_a, of_b), function(Function::Atan2));
+  return row2(Op::Atan2, "The angle of the point (b, a), in (-pi, pi].", kFloat, evaluate2<kFloat>(of_elements),
+              jvp2(of_a, of_b), function(Function::Atan2));
 }
 
 /// Operations on bits: integers alone or booleans too; no derivative.
 template <Kinds kinds, class F>
 Primitive bits_row(Op op, std::string_view doc, F f, K in_kernel) {
   const auto of_elements = [f]<class T>(T a, T b) -> T { return static_cast<T>(f(a, b)); };
-  return row(op, doc, kinds, evaluate2<kinds>(of_elements), zero_jvp, binary(in_kernel));
+  return row2(op, doc, kinds, evaluate2<kinds>(of_elements), zero_jvp, binary(in_kernel));
 }
 
 /// Whether a shift keeps none of the bits; negative distances count as large ones.

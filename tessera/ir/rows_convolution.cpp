@@ -170,19 +170,6 @@ Value make_convolution(Builder& build, Value lhs, Value rhs, const Convolution& 
                           build.location);
 }
 
-Values jvp_convolution(const JvpContext& context) {
-  const auto term = [&](Value lhs, Value rhs) {
-    return context.build.graph.add1(context.node.op, {lhs, rhs}, context.node.attributes, {}, context.build.location);
-  };
-  Value sum = kZero;
-  if (context.tangents[0] != kZero) sum = term(context.tangents[0], context.operands[1]);
-  if (context.tangents[1] != kZero) {
-    const Value right = term(context.operands[0], context.tangents[1]);
-    sum = sum == kZero ? right : context.build.add(sum, right);
-  }
-  return {sum};
-}
-
 /// Dimension `d` of extent groups * n and the one before everything of extent `size`: [size, .., groups * n, ..]
 /// becomes [.., groups * size * n, ..].
 Value merge(Builder& build, Value a, std::int64_t d, std::int64_t groups) {
@@ -386,7 +373,7 @@ Primitive convolution_row() {
           .doc = "Sums of products of a kernel with windows of an input.",
           .infer = infer_convolution,
           .evaluate = evaluate_convolution,
-          .jvp = jvp_convolution,
+          .jvp = jvp_product,
           .transpose = transpose_convolution,
           .batch = batch_convolution,
           .loop = loop_convolution,

@@ -22,6 +22,19 @@ DType product_dtype(const InferContext& context) {
   return result;
 }
 
+Values jvp_product(const JvpContext& context) {
+  const auto term = [&](Value lhs, Value rhs) {
+    return context.build.graph.add1(context.node.op, {lhs, rhs}, context.node.attributes, {}, context.build.location);
+  };
+  Value sum = kZero;
+  if (context.tangents[0] != kZero) sum = term(context.tangents[0], context.operands[1]);
+  if (context.tangents[1] != kZero) {
+    const Value right = term(context.operands[0], context.tangents[1]);
+    sum = sum == kZero ? right : context.build.add(sum, right);
+  }
+  return {sum};
+}
+
 kernel::Expr multiply_add(kernel::Builder& k, kernel::Expr a, kernel::Expr b, kernel::Expr sum) {
   const DType dtype = k.dtype(sum);
   if (is_float(dtype)) return k.fma(a, b, sum);
@@ -143,20 +156,6 @@ Value make_dot(Builder& build, Value lhs, Value rhs, const Builder::DotDimension
   return build.dot_general(lhs, rhs, dimensions, plain ? std::nullopt : std::optional(result));
 }
 
-/// Both operands at once are never linear; each term has one tangent.
-Values jvp_dot(const JvpContext& context) {
-  const auto term = [&](Value lhs, Value rhs) {
-    return context.build.graph.add1(context.node.op, {lhs, rhs}, context.node.attributes, {}, context.build.location);
-  };
-  Value sum = kZero;
-  if (context.tangents[0] != kZero) sum = term(context.tangents[0], context.operands[1]);
-  if (context.tangents[1] != kZero) {
-    const Value right = term(context.operands[0], context.tangents[1]);
-    sum = sum == kZero ? right : context.build.add(sum, right);
-  }
-  return {sum};
-}
-
 /// The cotangent contracts with the other operand over that one's free dimensions; what comes out has the batch
 /// dimensions, the free and the contracting ones of the linear operand, and is put in their order.
 Values transpose_dot(const TransposeContext& context) {
@@ -248,7 +247,7 @@ std::vector<Primitive> product_rows() {
                   .doc = "Sums of products over contracting dimensions, for each batching dimension on its own.",
                   .infer = infer_dot,
                   .evaluate = evaluate_dot,
-                  .jvp = jvp_dot,
+                  .jvp = jvp_product,
                   .transpose = transpose_dot,
                   .batch = batch_dot,
                   .loop = loop_dot,

@@ -14,19 +14,6 @@ using K = kernel::Op;
 using kernel::Expr;
 using kernel::Function;
 
-Primitive row(Op op, std::string_view doc, Kinds kinds, EvaluateRule evaluate, Maybe<JvpRule> jvp, LoopRule loop) {
-  return {.op = op,
-          .doc = doc,
-          .infer = same_type(1, kinds),
-          .evaluate = std::move(evaluate),
-          .jvp = std::move(jvp),
-          .transpose = unsupported("it is not linear"),
-          .batch = elementwise_batch,
-          .loop = std::move(loop),
-          .decompose = unsupported("it has a loop rule"),
-          .cost = elementwise_cost};
-}
-
 /// Floats by libm, in double, rounded once.
 template <class F>
 EvaluateRule libm(F f) {
@@ -78,7 +65,7 @@ Primitive abs_row() {
     if (is_float(k.dtype(x))) return k.unary(K::Abs, x);
     return k.select(k.binary(K::Less, x, k.integer(k.dtype(x), 0)), k.unary(K::Negate, x), x);
   };
-  return row(
+  return row1(
       Op::Abs, "|x|; of the lowest integer, itself.", kSigned | kFloat, evaluate1 < kSigned | kFloat > (of_element),
       jvp1([](Builder& b, Value x, Value, Value t) { return b.multiply(t, b.unary(Op::Sign, x)); }), loop1(in_kernel));
 }
@@ -91,7 +78,7 @@ Primitive negate_row() {
       return -x;
   };
   Primitive negate =
-      row(Op::Negate, "-x; integers wrap.", kNumber, evaluate1<kNumber>(of_element), linear_jvp, unary(K::Negate));
+      row1(Op::Negate, "-x; integers wrap.", kNumber, evaluate1<kNumber>(of_element), linear_jvp, unary(K::Negate));
   negate.transpose = [](const TransposeContext& c) -> Values { return {c.build.negate(c.cotangents[0])}; };
   return negate;
 }
@@ -103,8 +90,8 @@ Primitive sign_row() {
     else
       return static_cast<T>((x > 0) - (x < 0));
   };
-  return row(Op::Sign, "-1, 0 or 1; NaN of NaN, and a zero keeps its sign.", kSigned | kFloat,
-             evaluate1 < kSigned | kFloat > (of_element), zero_jvp, loop1(sign));
+  return row1(Op::Sign, "-1, 0 or 1; NaN of NaN, and a zero keeps its sign.", kSigned | kFloat,
+              evaluate1 < kSigned | kFloat > (of_element), zero_jvp, loop1(sign));
 }
 
 Primitive is_finite_row() {
@@ -118,7 +105,7 @@ Primitive is_finite_row() {
     return k.binary(K::Less, k.unary(K::Abs, x), k.constant(k.dtype(x), std::numeric_limits<double>::infinity()));
   };
   Primitive is_finite =
-      row(Op::IsFinite, "Whether x is neither infinite nor NaN.", kFloat, evaluate, zero_jvp, loop1(in_kernel));
+      row1(Op::IsFinite, "Whether x is neither infinite nor NaN.", kFloat, evaluate, zero_jvp, loop1(in_kernel));
   is_finite.infer = [](const InferContext& c) -> std::vector<TensorType> {
     const TensorType type = same_type(1, kFloat)(c)[0];
     return {{DType::Bool, type.shape}};
@@ -133,8 +120,8 @@ Primitive not_row() {
     else
       return static_cast<T>(~x);
   };
-  return row(Op::Not, "Logical not of booleans, every bit flipped of integers.", kBool | kInteger,
-             evaluate1 < kBool | kInteger > (of_element), zero_jvp, unary(K::Not));
+  return row1(Op::Not, "Logical not of booleans, every bit flipped of integers.", kBool | kInteger,
+              evaluate1 < kBool | kInteger > (of_element), zero_jvp, unary(K::Not));
 }
 
 template <class T>
@@ -148,74 +135,74 @@ std::vector<Primitive> unary_rows() {
   const double two_over_sqrt_pi = 1.1283791670955126;
   return {
       abs_row(),
-      row(Op::Cbrt, "The cube root.", kFloat, libm([](double x) { return std::cbrt(x); }),
-          jvp1([](Builder& b, Value, Value y, Value t) {
-            return b.divide(t, b.multiply(b.full_like(y, 3), b.multiply(y, y)));
-          }),
-          function(Function::Cbrt)),
-      row(Op::Ceil, "The least whole number not below x.", kFloat,
-          evaluate1<kFloat>([](auto x) { return std::ceil(x); }), zero_jvp, unary(K::Ceil)),
-      row(Op::Cosine, "cos(x), x in radians.", kFloat, libm([](double x) { return std::cos(x); }),
-          jvp1([](Builder& b, Value x, Value, Value t) { return b.negate(b.multiply(t, b.unary(Op::Sine, x))); }),
-          function(Function::Cos)),
-      row(Op::CountLeadingZeros, "The number of zero bits above the highest one.", kInteger,
-          evaluate1<kInteger>([](auto x) { return std::countl_zero(bits_of(x)); }), zero_jvp,
-          unary(K::CountLeadingZeros)),
-      row(Op::Erf, "The error function.", kFloat, libm([](double x) { return std::erf(x); }),
-          jvp1([=](Builder& b, Value x, Value, Value t) {
-            const Value slope = b.unary(Op::Exponential, b.negate(b.multiply(x, x)));
-            return b.multiply(t, b.multiply(slope, b.full_like(x, two_over_sqrt_pi)));
-          }),
-          function(Function::Erf)),
-      row(Op::Exponential, "e^x.", kFloat, libm([](double x) { return std::exp(x); }),
-          jvp1([](Builder& b, Value, Value y, Value t) { return b.multiply(t, y); }), function(Function::Exp)),
-      row(Op::ExponentialMinusOne, "e^x - 1, exact near 0.", kFloat, libm([](double x) { return std::expm1(x); }),
-          jvp1([](Builder& b, Value, Value y, Value t) { return b.multiply(t, b.add(y, b.full_like(y, 1))); }),
-          function(Function::Expm1)),
-      row(Op::Floor, "The greatest whole number not above x.", kFloat,
-          evaluate1<kFloat>([](auto x) { return std::floor(x); }), zero_jvp, unary(K::Floor)),
+      row1(Op::Cbrt, "The cube root.", kFloat, libm([](double x) { return std::cbrt(x); }),
+           jvp1([](Builder& b, Value, Value y, Value t) {
+             return b.divide(t, b.multiply(b.full_like(y, 3), b.multiply(y, y)));
+           }),
+           function(Function::Cbrt)),
+      row1(Op::Ceil, "The least whole number not below x.", kFloat,
+           evaluate1<kFloat>([](auto x) { return std::ceil(x); }), zero_jvp, unary(K::Ceil)),
+      row1(Op::Cosine, "cos(x), x in radians.", kFloat, libm([](double x) { return std::cos(x); }),
+           jvp1([](Builder& b, Value x, Value, Value t) { return b.negate(b.multiply(t, b.unary(Op::Sine, x))); }),
+           function(Function::Cos)),
+      row1(Op::CountLeadingZeros, "The number of zero bits above the highest one.", kInteger,
+           evaluate1<kInteger>([](auto x) { return std::countl_zero(bits_of(x)); }), zero_jvp,
+           unary(K::CountLeadingZeros)),
+      row1(Op::Erf, "The error function.", kFloat, libm([](double x) { return std::erf(x); }),
+           jvp1([=](Builder& b, Value x, Value, Value t) {
+             const Value slope = b.unary(Op::Exponential, b.negate(b.multiply(x, x)));
+             return b.multiply(t, b.multiply(slope, b.full_like(x, two_over_sqrt_pi)));
+           }),
+           function(Function::Erf)),
+      row1(Op::Exponential, "e^x.", kFloat, libm([](double x) { return std::exp(x); }),
+           jvp1([](Builder& b, Value, Value y, Value t) { return b.multiply(t, y); }), function(Function::Exp)),
+      row1(Op::ExponentialMinusOne, "e^x - 1, exact near 0.", kFloat, libm([](double x) { return std::expm1(x); }),
+           jvp1([](Builder& b, Value, Value y, Value t) { return b.multiply(t, b.add(y, b.full_like(y, 1))); }),
+           function(Function::Expm1)),
+      row1(Op::Floor, "The greatest whole number not above x.", kFloat,
+           evaluate1<kFloat>([](auto x) { return std::floor(x); }), zero_jvp, unary(K::Floor)),
       is_finite_row(),
-      row(Op::Log, "The natural logarithm.", kFloat, libm([](double x) { return std::log(x); }),
-          jvp1([](Builder& b, Value x, Value, Value t) { return b.divide(t, x); }), function(Function::Log)),
-      row(Op::LogPlusOne, "log(1 + x), exact near 0.", kFloat, libm([](double x) { return std::log1p(x); }),
-          jvp1([](Builder& b, Value x, Value, Value t) { return b.divide(t, b.add(x, b.full_like(x, 1))); }),
-          function(Function::Log1p)),
-      row(Op::Logistic, "1 / (1 + e^-x).", kFloat, libm([](double x) { return 1 / (1 + std::exp(-x)); }),
-          jvp1([](Builder& b, Value, Value y, Value t) {
-            return b.multiply(t, b.multiply(y, b.subtract(b.full_like(y, 1), y)));
-          }),
-          function(Function::Logistic)),
+      row1(Op::Log, "The natural logarithm.", kFloat, libm([](double x) { return std::log(x); }),
+           jvp1([](Builder& b, Value x, Value, Value t) { return b.divide(t, x); }), function(Function::Log)),
+      row1(Op::LogPlusOne, "log(1 + x), exact near 0.", kFloat, libm([](double x) { return std::log1p(x); }),
+           jvp1([](Builder& b, Value x, Value, Value t) { return b.divide(t, b.add(x, b.full_like(x, 1))); }),
+           function(Function::Log1p)),
+      row1(Op::Logistic, "1 / (1 + e^-x).", kFloat, libm([](double x) { return 1 / (1 + std::exp(-x)); }),
+           jvp1([](Builder& b, Value, Value y, Value t) {
+             return b.multiply(t, b.multiply(y, b.subtract(b.full_like(y, 1), y)));
+           }),
+           function(Function::Logistic)),
       negate_row(),
       not_row(),
-      row(Op::Popcnt, "The number of one bits.", kInteger,
-          evaluate1<kInteger>([](auto x) { return std::popcount(bits_of(x)); }), zero_jvp, unary(K::PopCount)),
-      row(Op::RoundNearestAfz, "The nearest whole number; halves go away from zero.", kFloat,
-          evaluate1<kFloat>([](auto x) { return std::round(x); }), zero_jvp, loop1(round_away)),
-      row(Op::RoundNearestEven, "The nearest whole number; halves go to the even one.", kFloat,
-          evaluate1<kFloat>([](auto x) { return std::nearbyint(x); }), zero_jvp, unary(K::RoundEven)),
-      row(Op::Rsqrt, "1 / sqrt(x).", kFloat, libm([](double x) { return 1 / std::sqrt(x); }),
-          jvp1([](Builder& b, Value x, Value y, Value t) {
-            return b.multiply(t, b.multiply(b.full_like(y, -0.5), b.divide(y, x)));
-          }),
-          function(Function::Rsqrt)),
+      row1(Op::Popcnt, "The number of one bits.", kInteger,
+           evaluate1<kInteger>([](auto x) { return std::popcount(bits_of(x)); }), zero_jvp, unary(K::PopCount)),
+      row1(Op::RoundNearestAfz, "The nearest whole number; halves go away from zero.", kFloat,
+           evaluate1<kFloat>([](auto x) { return std::round(x); }), zero_jvp, loop1(round_away)),
+      row1(Op::RoundNearestEven, "The nearest whole number; halves go to the even one.", kFloat,
+           evaluate1<kFloat>([](auto x) { return std::nearbyint(x); }), zero_jvp, unary(K::RoundEven)),
+      row1(Op::Rsqrt, "1 / sqrt(x).", kFloat, libm([](double x) { return 1 / std::sqrt(x); }),
+           jvp1([](Builder& b, Value x, Value y, Value t) {
+             return b.multiply(t, b.multiply(b.full_like(y, -0.5), b.divide(y, x)));
+           }),
+           function(Function::Rsqrt)),
       sign_row(),
-      row(Op::Sine, "sin(x), x in radians.", kFloat, libm([](double x) { return std::sin(x); }),
-          jvp1([](Builder& b, Value x, Value, Value t) { return b.multiply(t, b.unary(Op::Cosine, x)); }),
-          function(Function::Sin)),
-      row(Op::Sqrt, "The square root.", kFloat, evaluate1<kFloat>([](auto x) { return std::sqrt(x); }),
-          jvp1([](Builder& b, Value, Value y, Value t) { return b.multiply(t, b.divide(b.full_like(y, 0.5), y)); }),
-          function(Function::Sqrt)),
-      row(Op::Tan, "tan(x), x in radians.", kFloat, libm([](double x) { return std::tan(x); }),
-          jvp1([](Builder& b, Value, Value y, Value t) {
-            return b.multiply(t, b.add(b.full_like(y, 1), b.multiply(y, y)));
-          }),
-          function(Function::Tan)),
-      row(Op::Tanh, "The hyperbolic tangent.", kFloat, libm([](double x) { return std::tanh(x); }),
-          jvp1([](Builder& b, Value, Value y, Value t) {
-            const Value one = b.full_like(y, 1);
-            return b.multiply(b.multiply(t, b.add(one, y)), b.subtract(one, y));
-          }),
-          function(Function::Tanh)),
+      row1(Op::Sine, "sin(x), x in radians.", kFloat, libm([](double x) { return std::sin(x); }),
+           jvp1([](Builder& b, Value x, Value, Value t) { return b.multiply(t, b.unary(Op::Cosine, x)); }),
+           function(Function::Sin)),
+      row1(Op::Sqrt, "The square root.", kFloat, evaluate1<kFloat>([](auto x) { return std::sqrt(x); }),
+           jvp1([](Builder& b, Value, Value y, Value t) { return b.multiply(t, b.divide(b.full_like(y, 0.5), y)); }),
+           function(Function::Sqrt)),
+      row1(Op::Tan, "tan(x), x in radians.", kFloat, libm([](double x) { return std::tan(x); }),
+           jvp1([](Builder& b, Value, Value y, Value t) {
+             return b.multiply(t, b.add(b.full_like(y, 1), b.multiply(y, y)));
+           }),
+           function(Function::Tan)),
+      row1(Op::Tanh, "The hyperbolic tangent.", kFloat, libm([](double x) { return std::tanh(x); }),
+           jvp1([](Builder& b, Value, Value y, Value t) {
+             const Value one = b.full_like(y, 1);
+             return b.multiply(b.multiply(t, b.add(one, y)), b.subtract(one, y));
+           }),
+           function(Function::Tanh)),
   };
 }
 

@@ -144,6 +144,14 @@ struct Builder::Linear {
   static std::int64_t wrapping_multiply(std::int64_t a, std::int64_t b) {
     return static_cast<std::int64_t>(static_cast<std::uint64_t>(a) * static_cast<std::uint64_t>(b));
   }
+  /// What factors have in common with `by`, and `by`: more than 1, the largest first.
+  [[nodiscard]] std::vector<std::int64_t> units(std::int64_t by) const {
+    std::vector<std::int64_t> list = {by};
+    for (const Term& term : terms)
+      if (const std::int64_t unit = std::gcd(term.factor, by); unit > 1) list.push_back(unit);
+    std::sort(list.begin(), list.end(), std::greater<>());
+    return list;
+  }
   /// The terms whose factor is a multiple of `unit`, divided by it, go to `whole`; the others to `rest`.
   void split(std::int64_t unit, Linear& whole, Linear& rest) const {
     for (const Term& term : terms) {
@@ -219,11 +227,7 @@ Expr Builder::divide_index(Expr a, std::int64_t by) {
   const Linear form = linear(a);
   if (range(form).within(0, kMost)) {
     // a = unit * whole + rest with 0 <= rest < unit: a / by = whole / (by / unit). The largest unit first.
-    std::vector<std::int64_t> units = {by};
-    for (const Linear::Term& term : form.terms) units.push_back(std::gcd(term.factor, by));
-    std::sort(units.begin(), units.end(), std::greater<>());
-    for (const std::int64_t unit : units) {
-      if (unit <= 1) break;
+    for (const std::int64_t unit : form.units(by)) {
       Linear whole;
       Linear rest;
       form.split(unit, whole, rest);
@@ -257,11 +261,7 @@ Expr Builder::remainder_index(Expr a, std::int64_t by) {
   const Linear form = linear(a);
   if (range(form).within(0, by - 1)) return a;
   if (range(form).within(0, kMost)) {
-    std::vector<std::int64_t> units = {by};
-    for (const Linear::Term& term : form.terms) units.push_back(std::gcd(term.factor, by));
-    std::sort(units.begin(), units.end(), std::greater<>());
-    for (const std::int64_t unit : units) {
-      if (unit <= 1) break;
+    for (const std::int64_t unit : form.units(by)) {
       Linear whole;
       Linear rest;
       form.split(unit, whole, rest);

@@ -93,16 +93,17 @@ View weights(const TensorType& type, std::int64_t output, std::int64_t input, st
   return view.dimensions(spatial).view();
 }
 
-/// Sets the high padding from the extents; false when no legal one exists.
-bool close_padding(Convolution& c, std::size_t spatial) {
+/// With the high padding that follows from the extents; nothing when no legal one exists.
+std::optional<Convolution> closed(Convolution c) {
+  const std::size_t spatial = c.low.size();
   for (std::size_t d = 0; d < spatial; ++d) {
     const std::int64_t source = c.source.dims[d + 2], destination = c.destination.dims[d + 2];
     const std::int64_t kernel = c.weights.dims[c.weights.dims.size() - spatial + d];
     const std::int64_t high = (destination - 1) * c.strides[d] + c.dilations[d] * (kernel - 1) + 1 - source - c.low[d];
-    if (c.low[d] < 0 || high <= -c.strides[d]) return false;
+    if (c.low[d] < 0 || high <= -c.strides[d]) return std::nullopt;
     c.high.push_back(high);
   }
-  return true;
+  return c;
 }
 
 std::optional<Convolution> backward_data(const Attributes& a, std::span<const TensorType> operands,
@@ -119,8 +120,7 @@ std::optional<Convolution> backward_data(const Attributes& a, std::span<const Te
     const std::int64_t kernel = operands[1].shape[static_cast<std::size_t>(a.kernel_spatial[d])];
     c.low.push_back(a.rhs_dilation[d] * (kernel - 1) - a.padding[2 * d]);
   }
-  if (!close_padding(c, a.spatial)) return std::nullopt;
-  return c;
+  return closed(std::move(c));
 }
 
 std::optional<Convolution> backward_weights(const Attributes& a, std::span<const TensorType> operands,
@@ -133,8 +133,7 @@ std::optional<Convolution> backward_weights(const Attributes& a, std::span<const
   c.strides = a.rhs_dilation;
   c.dilations = a.strides;
   for (std::size_t d = 0; d < a.spatial; ++d) c.low.push_back(a.padding[2 * d]);
-  if (!close_padding(c, a.spatial)) return std::nullopt;
-  return c;
+  return closed(std::move(c));
 }
 
 std::optional<Convolution> forward(const Attributes& a, std::span<const TensorType> operands,
@@ -148,8 +147,7 @@ std::optional<Convolution> forward(const Attributes& a, std::span<const TensorTy
   c.strides = a.strides;
   c.dilations = a.rhs_dilation;
   for (std::size_t d = 0; d < a.spatial; ++d) c.low.push_back(a.padding[2 * d]);
-  if (!close_padding(c, a.spatial)) return std::nullopt;
-  return c;
+  return closed(std::move(c));
 }
 
 bool all_ones(const Integers& list) {

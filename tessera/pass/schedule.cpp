@@ -117,6 +117,27 @@ void Boundaries::step(const Node& node, const Map& map) {
   }
 }
 
+void ClusterLoops::begin(const Cluster& cluster) {
+  cluster_ = &cluster;
+  for (const Item& item : cluster.items)
+    if (item.hold == Item::Hold::Stored) e.withhold(item.value);
+}
+
+void ClusterLoops::emit(const Cluster& cluster) {
+  begin(cluster);
+  switch (cluster.kind) {
+    case Cluster::Kind::Map: map(); break;
+    case Cluster::Kind::Rows: rows(); break;
+    case Cluster::Kind::Columns: columns(); break;
+    case Cluster::Kind::Update:
+      e.begin_update();
+      cluster.node->op == Op::Scatter ? scatter() : update_slice();
+      break;
+    default: break;
+  }
+  e.finish_cluster();
+}
+
 Index slice_start(Emitter& e, const Node& node) {
   const Shape& shape = e.graph_.shape(node.operands[0]);
   const Shape& part = e.graph_.shape(node.operands[1]);

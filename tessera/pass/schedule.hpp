@@ -47,6 +47,34 @@ class Boundaries {
   std::set<std::pair<ir::Value, Map>> seen_;
 };
 
+/// The loops of clusters, which each scheduler has its own of.
+class ClusterLoops {
+ public:
+  virtual ~ClusterLoops() = default;
+  ClusterLoops(const ClusterLoops&) = delete;
+  ClusterLoops& operator=(const ClusterLoops&) = delete;
+
+ protected:
+  ClusterLoops(Emitter& emitter, const Target& target)
+      : fusion_(emitter.fusion_), graph_(emitter.graph_), target_(target), e(emitter) {}
+
+  /// From now on `cluster` is the one whose loops are emitted.
+  void begin(const Cluster& cluster);
+  /// The loops of the cluster by its kind, from begin to finish_cluster.
+  void emit(const Cluster& cluster);
+  virtual void map() = 0;
+  virtual void rows() = 0;
+  virtual void columns() = 0;
+  virtual void scatter() = 0;
+  virtual void update_slice() = 0;
+
+  const Fusion& fusion_;
+  const ir::Graph& graph_;
+  const Target& target_;
+  Emitter& e;
+  const Cluster* cluster_ = nullptr;
+};
+
 /// Where a dynamic_update_slice begins, inside its operand.
 ir::Index slice_start(Emitter& e, const ir::Node& node);
 /// Stores what one update of a scatter makes of the element that it meets.

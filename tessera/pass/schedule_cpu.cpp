@@ -22,29 +22,13 @@ namespace {
 /// Elements of a local that accumulates columns.
 constexpr std::int64_t kColumnBlock = 4096;
 
-class Scheduler {
+class Scheduler final : public ClusterLoops {
  public:
-  Scheduler(Emitter& emitter, const Cluster& cluster, const Target& target)
-      : fusion_(emitter.fusion_), graph_(emitter.graph_), cluster_(cluster), target_(target), e(emitter) {}
-
-  void run() {
-    for (const Item& item : cluster_.items)
-      if (item.hold == Item::Hold::Stored) e.withhold(item.value);
-    switch (cluster_.kind) {
-      case Cluster::Kind::Map: map(); break;
-      case Cluster::Kind::Rows: rows(); break;
-      case Cluster::Kind::Columns: columns(); break;
-      case Cluster::Kind::Update:
-        e.begin_update();
-        cluster_.node->op == Op::Scatter ? scatter() : update_slice();
-        break;
-      default: break;
-    }
-    e.finish_cluster();
-  }
+  Scheduler(Emitter& emitter, const Target& target) : ClusterLoops(emitter, target) {}
+  using ClusterLoops::emit;
 
  private:
-  [[nodiscard]] bool parallel() const { return target_.threads > 1 && cluster_.cost >= kParallelWork; }
+  [[nodiscard]] bool parallel() const { return target_.threads > 1 && cluster_->cost >= kParallelWork; }
 
   /// Opens the outermost loop; none when there is one iteration.
   Expr open_outer(std::int64_t extent) {
@@ -63,12 +47,12 @@ class Scheduler {
     if (vector_open_) e.b.close();
   }
 
-  void map() {
-    const Shape& shape = graph_.shape(cluster_.items[0].value);
+  void map() override {
+    const Shape& shape = graph_.shape(cluster_->items[0].value);
     const std::int64_t total = element_count(shape);
     std::size_t start = 0;
     bool regular = true;
-    for (const Item& item : cluster_.items) {
+    for (const Item& item : cluster_->items) {
       Boundaries boundaries(fusion_, shape);
       boundaries.visit_operands(*graph_.producer(item.value));
       start = std::max(start, boundaries.run_start());
@@ -91,9 +75,9 @@ class Scheduler {
                     : e.b.add(e.b.mul(e.b.binary(kernel::Op::Remainder, p, e.b.index(splits)), e.b.index(block)), j);
     const Index at = e.split_index(row, column, shape, start);
     // What depends on other items first: the memory that an item takes over has then been read by all.
-    for (std::size_t n = cluster_.items.size(); n-- > 0;)
-      if (cluster_.items[n].hold == Item::Hold::Stored)
-        e.store(cluster_.items[n].value, at, e.element(cluster_.items[n].value, at));
+    for (std::size_t n = cluster_->items.size(); n-- > 0;)
+      if (cluster_->items[n].hold == Item::Hold::Stored)
+        e.store(cluster_->items[n].value, at, e.element(cluster_->items[n].value, at));
     close_vector();
     close_outer();
   }
@@ -106,14 +90,14 @@ class Scheduler {
     DType dtype;
   };
 
-  void rows() {
-    const std::int64_t rows = cluster_.rows;
+  void rows() override {
+    const std::int64_t rows = cluster_->rows;
     const Expr p = open_outer(rows);
     int last = 0;
-    for (const Item& item : cluster_.items) last = std::max(last, item.level);
+    for (const Item& item : cluster_->items) last = std::max(last, item.level);
     for (int level = 0; level <= last; ++level) {
       std::vector<std::int64_t> widths;
-      for (const Item& item : cluster_.items)
+      for (const Item& item : cluster_->items)
         if (item.level == level && item.hold != Item::Hold::Inline &&
             std::find(widths.begin(), widths.end(), width(item)) == widths.end())
           widths.push_back(width(item));
@@ -126,13 +110,13 @@ class Scheduler {
 
   [[nodiscard]] std::int64_t width(const Item& item) const {
     const auto form = reduce_form(graph_, *graph_.producer(item.value));
-    return form ? form->reduced : element_count(graph_.shape(item.value)) / cluster_.rows;
+    return form ? form->reduced : element_count(graph_.shape(item.value)) / cluster_->rows;
   }
 
   void row_pass(Expr p, int level, std::int64_t extent) {
     std::vector<Reduction> reductions;
     std::vector<const Item*> maps;
-    for (const Item& item : cluster_.items) {
+    for (const Item& item : cluster_->items) {
       if (item.level != level || item.hold == Item::Hold::Inline || width(item) != extent) continue;
       const Node& node = *graph_.producer(item.value);
       const auto form = reduce_form(graph_, node);
@@ -167,7 +151,7 @@ class Scheduler {
       const std::size_t n = extent == 1 ? step : maps.size() - 1 - step;
       const Item& item = *maps[n];
       const Shape& shape = graph_.shape(item.value);
-      const Index at = e.split_index(p, j, shape, *prefix_of(shape, cluster_.rows));
+      const Index at = e.split_index(p, j, shape, *prefix_of(shape, cluster_->rows));
       const Expr element = e.element(item.value, at);
       if (locals[n] >= 0) e.b.write(locals[n], j, element);
       if (item.hold == Item::Hold::Stored) e.store(item.value, at, locals[n] >= 0 ? e.b.read(locals[n], j) : element);
@@ -192,13 +176,13 @@ class Scheduler {
     }
     for (std::size_t n = 0; n < maps.size(); ++n) {
       if (locals[n] >= 0 && extent > 1)
-        e.hold_row(maps[n]->value, locals[n], *prefix_of(graph_.shape(maps[n]->value), cluster_.rows));
+        e.hold_row(maps[n]->value, locals[n], *prefix_of(graph_.shape(maps[n]->value), cluster_->rows));
       if (locals[n] < 0 && maps[n]->hold == Item::Hold::Stored) e.release(maps[n]->value);
     }
   }
 
-  void columns() {
-    const ReduceForm& c = cluster_.columns;
+  void columns() override {
+    const ReduceForm& c = cluster_->columns;
     std::int64_t block = c.inner, blocks = 1;
     if (c.inner > kColumnBlock || (parallel() && c.outer < 2 * target_.threads && c.inner >= 64 * target_.threads)) {
       // Columns are shared out when there are not enough chunks of rows.
@@ -210,7 +194,7 @@ class Scheduler {
     const Expr first =
         blocks == 1 ? e.b.index(0) : e.b.mul(e.b.binary(kernel::Op::Remainder, p, e.b.index(blocks)), e.b.index(block));
     std::vector<Reduction> reductions;
-    for (const Item& item : cluster_.items) {
+    for (const Item& item : cluster_->items) {
       const Node& node = *graph_.producer(item.value);
       const auto form = reduce_form(graph_, node);
       if (!form) continue;
@@ -231,8 +215,8 @@ class Scheduler {
           e.element(r.node->operands[0], e.split_index(row, column, shape, *prefix_of(shape, c.outer * c.reduced)));
       e.b.write(r.accumulator, j, e.b.binary(monoid_op(r.form.monoid), e.b.read(r.accumulator, j), element));
     }
-    for (std::size_t n = cluster_.items.size(); n-- > 0;) {
-      const Item& item = cluster_.items[n];
+    for (std::size_t n = cluster_->items.size(); n-- > 0;) {
+      const Item& item = cluster_->items[n];
       if (item.hold != Item::Hold::Stored || reduce_form(graph_, *graph_.producer(item.value))) continue;
       const Shape& shape = graph_.shape(item.value);
       const Index at = e.split_index(row, column, shape, *prefix_of(shape, c.outer * c.reduced));
@@ -253,8 +237,8 @@ class Scheduler {
   }
 
   /// Of a dynamic_update_slice only what changes is stored: the rest is there already.
-  void update_slice() {
-    const Node& node = *cluster_.node;
+  void update_slice() override {
+    const Node& node = *cluster_->node;
     const Shape& shape = graph_.shape(node.operands[0]);
     const Shape& part = graph_.shape(node.operands[1]);
     const std::int64_t inner = part.empty() ? 1 : part.back();
@@ -270,8 +254,8 @@ class Scheduler {
   }
 
   /// One update after the other; along dimensions in which updates never meet, as a vector.
-  void scatter() {
-    const Node& node = *cluster_.node;
+  void scatter() override {
+    const Node& node = *cluster_->node;
     const std::size_t count = node.results.size();
     const Shape& updates = graph_.shape(node.operands[count + 1]);
     const ir::Integers independent = ir::independent_update_dimensions(node, graph_.type(node.operands[count + 1]));
@@ -289,18 +273,14 @@ class Scheduler {
     if (outer > 1) e.b.close();
   }
 
-  const Fusion& fusion_;
-  const ir::Graph& graph_;
-  const Cluster& cluster_;
-  const Target& target_;
-  Emitter& e;
   bool outer_open_ = false, vector_open_ = false;
 };
 
 }  // namespace
 
 void schedule_cpu(Emitter& emitter, const Group& group, const Target& target) {
-  for (const Cluster& cluster : group.clusters) Scheduler(emitter, cluster, target).run();
+  Scheduler scheduler(emitter, target);
+  for (const Cluster& cluster : group.clusters) scheduler.emit(cluster);
 }
 
 }  // namespace tessera::pass

@@ -48,32 +48,17 @@ std::int64_t power_above(std::int64_t n) {
   return power;
 }
 
-class Scheduler {
+class Scheduler final : public ClusterLoops {
  public:
-  Scheduler(Emitter& emitter, const Target& target)
-      : fusion_(emitter.fusion_), graph_(emitter.graph_), target_(target), e(emitter) {}
-
-  void alone(const Cluster& cluster) {
-    begin(cluster);
-    switch (cluster.kind) {
-      case Cluster::Kind::Map: map(); break;
-      case Cluster::Kind::Rows: rows(); break;
-      case Cluster::Kind::Columns: columns(); break;
-      case Cluster::Kind::Update:
-        e.begin_update();
-        cluster.node->op == Op::Scatter ? scatter() : update_slice();
-        break;
-      default: break;
-    }
-    e.finish_cluster();
-  }
+  Scheduler(Emitter& emitter, const Target& target) : ClusterLoops(emitter, target) {}
+  using ClusterLoops::emit;
 
   /// One block, one cluster after the other: what one stored, the next may load.
   void in_one_block(std::span<const Cluster> clusters) {
     one_block_ = true;
     threads_ = kAlone;
     e.b.open(LoopKind::Grid, "block", 1);
-    for (const Cluster& cluster : clusters) alone(cluster);
+    for (const Cluster& cluster : clusters) emit(cluster);
     e.b.close();
   }
 
@@ -109,15 +94,6 @@ class Scheduler {
   }
 
  private:
-  void begin(const Cluster& cluster) {
-    cluster_ = &cluster;
-    for (const Item& item : cluster.items)
-      if (item.hold == Item::Hold::Stored) e.withhold(item.value);
-    kept_.clear();
-    cached_.clear();
-    cached_slots_ = 0;
-  }
-
   /// What the blocks share out. Inside of one block: one after the other.
   Expr open_blocks(std::int64_t count) {
     blocks_open_ = !one_block_ || count > 1;
@@ -241,7 +217,7 @@ class Scheduler {
     close_vector(vector);
   }
 
-  void map() {
+  void map() override {
     const TransposedOperands operands = one_block_ ? TransposedOperands{} : transposed_operands(fusion_, *cluster_);
     if (!operands.values.empty()) return map_tiles(operands);
     each(units(), [&](Expr unit) { map_elements(unit); });
@@ -364,7 +340,10 @@ class Scheduler {
     return form ? form->reduced : element_count(graph_.shape(item.value)) / cluster_->rows;
   }
 
-  void rows() {
+  void rows() override {
+    kept_.clear();
+    cached_.clear();
+    cached_slots_ = 0;
     int last = 0;
     std::int64_t shared_bytes = 0, widest = 1;
     std::map<std::int64_t, std::int64_t> vectors;  // by width
@@ -536,7 +515,7 @@ class Scheduler {
 
   // --- Columns.
 
-  void columns() {
+  void columns() override {
     const ReduceForm& c = cluster_->columns;
     std::int64_t vector = kernel::kLanes;
     for (const Item& item : cluster_->items)
@@ -622,7 +601,7 @@ class Scheduler {
   // --- Updates in place.
 
   /// Of a dynamic_update_slice only what changes is stored: the rest is there already.
-  void update_slice() {
+  void update_slice() override {
     const Node& node = *cluster_->node;
     const Shape& part = graph_.shape(node.operands[1]);
     each(element_count(part), [&](Expr i) {
@@ -635,7 +614,7 @@ class Scheduler {
 
   /// Threads for each index of the dimensions in which updates never meet; along the others in order. Of several
   /// threads each goes through all updates, and does those for its share of the elements.
-  void scatter() {
+  void scatter() override {
     const Node& node = *cluster_->node;
     const TensorType& updates = graph_.type(node.operands[node.results.size() + 1]);
     const ir::Integers independent = ir::independent_update_dimensions(node, updates);
@@ -679,11 +658,6 @@ class Scheduler {
     bool shared;
   };
 
-  const Fusion& fusion_;
-  const ir::Graph& graph_;
-  const Target& target_;
-  Emitter& e;
-  const Cluster* cluster_ = nullptr;
   std::int64_t threads_ = kThreads;
   bool one_block_ = false, blocks_open_ = false;
   // Rows: threads of a row, this thread's place among them, its row.
@@ -736,7 +710,7 @@ TransposedOperands transposed_operands(const Fusion& fusion, const Cluster& clus
 void schedule_gpu(Emitter& emitter, const Group& group, const Target& target) {
   Scheduler scheduler(emitter, target);
   if (group.clusters.size() == 1)
-    scheduler.alone(group.clusters[0]);
+    scheduler.emit(group.clusters[0]);
   else if (group.side_by_side)
     scheduler.side_by_side(group.clusters);
   else

@@ -43,6 +43,7 @@ double best_rate(int threads, double seconds, double units, const std::function<
 constexpr int kSums = 12;
 constexpr std::int64_t kTurns = 4'000'000;
 
+// One function for each width: intrinsics inline only where the function's own target has them.
 #if defined(__x86_64__)
 __attribute__((target("avx512f"))) float fma_loop_512() {
   __m512 sums[kSums];

@@ -3,13 +3,25 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
 
 #include "tessera/backend/cuda/api.hpp"
+#include "tessera/core/dtype.hpp"
 
 namespace tessera::cuda {
+
+/// Buffers start at multiples of this (pass::Buffer::offset).
+constexpr std::int64_t kAlignment = 64;
+
+/// True of the element types whose products and convolutions the vendor's libraries compute.
+inline bool known_types(DType lhs, DType rhs, DType result) {
+  if (lhs != rhs) return false;
+  if (lhs == DType::F32 || lhs == DType::F64) return result == lhs;
+  return (lhs == DType::BF16 || lhs == DType::F16) && (result == lhs || result == DType::F32);
+}
 
 class Call {
  public:

@@ -16,19 +16,11 @@ namespace {
 using Kind = pass::LibraryCall::Epilogue::Kind;
 using pass::View;
 
-/// Buffers start at multiples of this (pass::Buffer::offset).
-constexpr std::int64_t kAlignment = 64;
 /// What an algorithm may take; the library's own advice for Hopper.
 constexpr std::size_t kMostWorkspace = std::size_t{32} << 20;
 constexpr int kMostCandidates = 8;
 /// Batch dimensions beyond one are calls of their own; more of them are better off as a generated kernel.
 constexpr std::int64_t kMostCalls = 64;
-
-bool known_types(DType lhs, DType rhs, DType result) {
-  if (lhs != rhs) return false;
-  if (lhs == DType::F32 || lhs == DType::F64) return result == lhs;
-  return (lhs == DType::BF16 || lhs == DType::F16) && (result == lhs || result == DType::F32);
-}
 
 int data_type(DType dtype) {
   switch (dtype) {

@@ -16,20 +16,12 @@ using pass::Convolution;
 using pass::View;
 using Integers = std::vector<std::int64_t>;
 
-/// Buffers start at multiples of this (pass::Buffer::offset).
-constexpr std::int64_t kAlignment = 64;
 constexpr std::int64_t kMostWorkspace = std::int64_t{512} << 20;
 constexpr std::size_t kMostCandidates = 8;
 /// Of these, engines that the library compiles first, which takes it a second or so.
 constexpr std::size_t kMostCompiled = 3;
 /// How many configurations are asked for.
 constexpr std::size_t kMostConfigurations = 64;
-
-bool known_types(DType lhs, DType rhs, DType result) {
-  if (lhs != rhs) return false;
-  if (lhs == DType::F32 || lhs == DType::F64) return result == lhs;
-  return (lhs == DType::BF16 || lhs == DType::F16) && (result == lhs || result == DType::F32);
-}
 
 int data_type(DType dtype) {
   switch (dtype) {
