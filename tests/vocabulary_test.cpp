@@ -114,6 +114,9 @@ TEST(Vocabulary, LearnsFromWhatThereIs) {
   EXPECT_EQ(v.decode(v.encode("Ein Hund")), "Ein Hund");
   for (const Strings& nothing : {Strings{}, Strings{""}, Strings{" ", "\u2581\u2581", "\xff", string(5000, 'x')}})
     EXPECT_HAS(failure([&] { (void)train_vocabulary(nothing, nothing); }), "no sentence has text");
+  EXPECT_GT(train_vocabulary(Strings{string(4000, 'x')}, {}, {.character_coverage = 0.98}).size(), kReservedPieces);
+  EXPECT_HAS(failure([&] { (void)train_vocabulary(kEnglish, kGerman, {.character_coverage = 0.5}); }, ErrorKind::Usage),
+             "between 0.98 and 1");
   EXPECT_HAS(failure([&] { (void)train_vocabulary(kEnglish, kGerman, {.size = 100}); }, ErrorKind::Usage),
              "260 are reserved");
   EXPECT_HAS(failure([&] { (void)train_vocabulary(kEnglish, kGerman, {.size = 265}); }, ErrorKind::Usage),
@@ -129,7 +132,7 @@ TEST(Vocabulary, ALineOfAMillionCharacters) {
 
 // --- broken files ---
 
-PieceModel model() { return {PieceKind::Unigram, {{"\u2581a", -1}, {"b", -2}}}; }
+PieceModel model() { return {PieceKind::Unigram, {{"\u2581a", -1}, {"b", -2}, {"\u2581", -3}}}; }
 string changed(const std::function<void(PieceModel&)>& change) {
   PieceModel m = model();
   change(m);
@@ -143,7 +146,7 @@ string replaced(string bytes, const string& from, const string& to) {
 
 TEST(Vocabulary, RefusesBrokenFiles) {
   const string good = format_piece_model(model());
-  ASSERT_EQ(Vocabulary::parse(view(good), "f").size(), kReservedPieces + 2);
+  ASSERT_EQ(Vocabulary::parse(view(good), "f").size(), kReservedPieces + 3);
   const float nan = std::numeric_limits<float>::quiet_NaN();
   struct Bad {
     const char* name;
@@ -158,9 +161,10 @@ TEST(Vocabulary, RefusesBrokenFiles) {
       {"reserved pieces alone", changed([](PieceModel& m) { m.pieces.clear(); }), "empty vocabulary"},
       {"a length beyond the end", "\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "cut short"},
       {"a number without end", string(20, '\xff'), "is no SentencePiece model"},
-      {"piece twice", changed([](PieceModel& m) { m.pieces.push_back({"b", -3}); }), "piece 262 is there twice"},
+      {"no space", changed([](PieceModel& m) { m.pieces.pop_back(); }), "lacks the piece of a space"},
+      {"piece twice", changed([](PieceModel& m) { m.pieces.push_back({"b", -3}); }), "piece 263 is there twice"},
       {"reserved piece again", changed([](PieceModel& m) { m.pieces.push_back({"</s>", -3}); }), "is there twice"},
-      {"empty piece", changed([](PieceModel& m) { m.pieces.push_back({"", -3}); }), "piece 262 is no text"},
+      {"empty piece", changed([](PieceModel& m) { m.pieces.push_back({"", -3}); }), "piece 263 is no text"},
       {"NUL in a piece", changed([](PieceModel& m) { m.pieces.push_back({string("x\0y", 3), -3}); }), "is no text"},
       {"no UTF-8", changed([](PieceModel& m) { m.pieces.push_back({"\xc3", -3}); }), "is no text"},
       {"long piece", changed([](PieceModel& m) { m.pieces.push_back({string(600, 'x'), -3}); }), "is no text"},

@@ -186,6 +186,7 @@ PieceModel parse_piece_model(ByteView bytes, const std::string& file) {
     }
   }
   if (model.pieces.empty()) bad_file(file, "holds no pieces: it is no SentencePiece model, or an empty vocabulary");
+  if (!seen.contains(kSpacePiece)) bad_file(file, "lacks the piece of a space, U+2581; the file is damaged");
   if (!trained) bad_file(file, "lacks the trainer's settings; the file is damaged");
   return model;
 }

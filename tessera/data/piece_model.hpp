@@ -29,6 +29,9 @@ constexpr std::int32_t kReservedPieces = 260;
 /// The text of a reserved piece, 0 <= id < kReservedPieces.
 std::string reserved_piece(std::int32_t id);
 
+/// The sign that pieces have for a space; it is a piece of every model.
+constexpr std::string_view kSpacePiece = "\u2581";
+
 /// The largest model file that is read.
 constexpr std::uint64_t kMaxPieceModelBytes = std::uint64_t{16} << 20;
 

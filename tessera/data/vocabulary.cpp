@@ -17,11 +17,11 @@ namespace {
 
 constexpr std::int64_t kMaxPieces = 1 << 20;
 constexpr std::size_t kMaxTrainingBytes = 4096;  ///< of one sentence
-constexpr std::string_view kSpace = "\u2581";
 
-/// The sign that SentencePiece has for a space, as a space.
+/// Spaces for their sign in pieces.
 std::string with_spaces(std::string text) {
-  for (std::size_t at = 0; (at = text.find(kSpace, at)) != std::string::npos;) text.replace(at, kSpace.size(), " ");
+  for (std::size_t at = 0; (at = text.find(kSpacePiece, at)) != std::string::npos;)
+    text.replace(at, kSpacePiece.size(), " ");
   return text;
 }
 
@@ -128,6 +128,9 @@ Vocabulary train_vocabulary(std::span<const std::string> source, std::span<const
     throw Error(ErrorKind::Usage, fmt::format("a vocabulary of {} pieces: {} are reserved, and {} is the most; 4000 to "
                                               "16000 are usual",
                                               options.size, kReservedPieces, kMaxPieces));
+  if (!(options.character_coverage >= 0.98 && options.character_coverage <= 1))
+    throw Error(ErrorKind::Usage,
+                fmt::format("a character coverage of {}: it lies between 0.98 and 1", options.character_coverage));
   Sentences sentences(source, target, options.max_sentences);
   if (sentences.done())
     throw Error("no sentence has text of at most 4096 bytes: there is nothing to learn pieces from");
@@ -142,6 +145,7 @@ Vocabulary train_vocabulary(std::span<const std::string> source, std::span<const
       {"unk_id", std::to_string(Vocabulary::kUnknown)},
       {"bos_id", std::to_string(Vocabulary::kBegin)},
       {"eos_id", std::to_string(Vocabulary::kEnd)},
+      {"required_chars", std::string(kSpacePiece)},
       {"max_sentence_length", std::to_string(kMaxTrainingBytes + 1)},
       {"num_threads", "8"},  // part of the result: sums are taken by thread
       {"minloglevel", "2"},
