@@ -69,6 +69,28 @@ TEST(Nn, ConvolutionAndPoolingOnAKnownImage) {
   EXPECT_EQ(conv(image).at(0, 1, 1, 0).item<float>(), 45);
 }
 
+struct Pair {
+  Array a;
+  int size = 0;
+  TESSERA_FIELDS(a, size)
+};
+
+TEST(Optim, IsMadeForModelsAlone) {
+  const auto made_for = []<class T>(std::type_identity<T>) {
+    return std::is_constructible_v<optim::Sgd, T, double> && std::is_constructible_v<optim::Adam, T>;
+  };
+  static_assert(made_for(std::type_identity<Array>()));
+  static_assert(made_for(std::type_identity<Pair>()));
+  static_assert(made_for(std::type_identity<std::vector<Pair>>()));
+  static_assert(made_for(std::type_identity<std::map<std::string, std::optional<Array>>>()));
+  static_assert(made_for(std::type_identity<std::pair<int, Array>>()));
+  static_assert(!made_for(std::type_identity<double>()), "the model was forgotten");
+  static_assert(!made_for(std::type_identity<std::string>()));
+  static_assert(!made_for(std::type_identity<std::vector<float>>()));
+  static_assert(!made_for(std::type_identity<std::tuple<int, double>>()));
+  static_assert(!made_for(std::type_identity<Buffer>()), "no parameter");
+}
+
 TEST(Optim, SgdAndAdamTakeTheTextbookStep) {
   const Array start = Array::from<float>({2}, {1, -1});
   const Array g = Array::from<float>({2}, {0.5, 0.25});

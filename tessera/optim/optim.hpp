@@ -3,6 +3,9 @@
 #pragma once
 
 #include <cmath>
+#include <tuple>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "tessera/array/ops.hpp"
@@ -12,9 +15,34 @@ namespace tessera::optim {
 
 namespace detail {
 
+template <class T>
+constexpr bool may_hold_parameters() {
+  namespace trees = tessera::detail;
+  if constexpr (std::is_same_v<T, Array> || trees::HasFields<T>)
+    return true;
+  else if constexpr (trees::IsVector<T>::value || trees::IsOptional<T>::value)
+    return may_hold_parameters<typename T::value_type>();
+  else if constexpr (trees::IsMap<T>::value)
+    return may_hold_parameters<typename T::mapped_type>();
+  else if constexpr (trees::TupleLike<T>)
+    return []<std::size_t... I>(std::index_sequence<I...>) {
+      return (may_hold_parameters<std::tuple_element_t<I, T>>() || ...);
+    }(std::make_index_sequence<std::tuple_size_v<T>>());
+  else
+    return false;
+}
+
+}  // namespace detail
+
+/// What an optimizer can be made for: an Array, a struct with TESSERA_FIELDS, or a standard container of these.
+template <class T>
+concept Model = detail::may_hold_parameters<std::remove_cv_t<T>>();
+
+namespace detail {
+
 /// The float parameters of a model, in order.
-template <class Model>
-std::vector<Array*> parameters_of(Model& model) {
+template <Model M>
+std::vector<Array*> parameters_of(M& model) {
   auto leaves = tessera::detail::leaves_of(model);
   std::vector<Array*> list;
   for (std::size_t i = 0; i < leaves.arrays.size(); ++i)
@@ -23,17 +51,17 @@ std::vector<Array*> parameters_of(Model& model) {
 }
 
 /// The gradients that belong to them: the leaves that are not empty.
-template <class Model>
-std::vector<Array> gradients_of(const Model& gradient) {
+template <Model M>
+std::vector<Array> gradients_of(const M& gradient) {
   std::vector<Array> list;
   for (Array& leaf : flatten_tree(gradient))
     if (!leaf.empty()) list.push_back(std::move(leaf));
   return list;
 }
 
-template <class Model>
-std::vector<Buffer> zero_moments(const Model& model) {
-  Model copy = model;
+template <Model M>
+std::vector<Buffer> zero_moments(const M& model) {
+  M copy = model;
   std::vector<Buffer> moments;
   for (const Array* parameter : parameters_of(copy)) moments.emplace_back(zeros_like(*parameter));
   return moments;
@@ -49,13 +77,15 @@ struct Sgd {
   TESSERA_FIELDS(learning_rate, momentum, decay, velocity, nesterov)
 
   Sgd() = default;
-  /// `decay` is L2 decay, added to the gradients of parameters with more than one dimension.
-  template <class Model>
-  explicit Sgd(const Model& model, double rate, double momentum_factor = 0, double l2 = 0)
+  /// For the parameters of `model`, a Model. `l2` is decay, added to the gradients of parameters with more than one
+  /// dimension.
+  template <Model M>
+  explicit Sgd(const M& model, double rate, double momentum_factor = 0, double l2 = 0)
       : learning_rate(rate), momentum(momentum_factor), decay(l2), velocity(detail::zero_moments(model)) {}
 
-  template <class Model>
-  void update(Model& model, const Model& gradient, std::source_location at = std::source_location::current()) {
+  /// One step down the gradient of `model`, which has its type.
+  template <Model M>
+  void update(M& model, const M& gradient, std::source_location at = std::source_location::current()) {
     step(detail::parameters_of(model), detail::gradients_of(gradient), at);
   }
   void step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients, Location at);
@@ -71,8 +101,9 @@ struct Adam {
   TESSERA_FIELDS(learning_rate, beta1, beta2, epsilon, decay, count, first, second, decoupled)
 
   Adam() = default;
-  template <class Model>
-  explicit Adam(const Model& model, double rate = 1e-3, double first_decay = 0.9, double second_decay = 0.999,
+  /// For the parameters of `model`, a Model.
+  template <Model M>
+  explicit Adam(const M& model, double rate = 1e-3, double first_decay = 0.9, double second_decay = 0.999,
                 double l2 = 0)
       : learning_rate(rate),
         beta1(first_decay),
@@ -83,15 +114,17 @@ struct Adam {
         first(detail::zero_moments(model)),
         second(detail::zero_moments(model)) {}
 
-  template <class Model>
-  void update(Model& model, const Model& gradient, std::source_location at = std::source_location::current()) {
+  /// One step down the gradient of `model`, which has its type.
+  template <Model M>
+  void update(M& model, const M& gradient, std::source_location at = std::source_location::current()) {
     step(detail::parameters_of(model), detail::gradients_of(gradient), at);
   }
   void step(const std::vector<Array*>& parameters, const std::vector<Array>& gradients, Location at);
 };
 
-template <class Model>
-Adam adamw(const Model& model, double rate = 1e-3, double decay = 0.01) {
+/// AdamW for the parameters of `model`, a Model.
+template <Model M>
+Adam adamw(const M& model, double rate = 1e-3, double decay = 0.01) {
   Adam adam(model, rate, 0.9, 0.999, decay);
   adam.decoupled = true;
   return adam;
