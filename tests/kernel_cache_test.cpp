@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -97,6 +98,51 @@ TEST_F(CacheTest, WritersAtOnceLeaveACompleteEntry) {
     });
   for (std::thread& w : writers) w.join();
   EXPECT_EQ(files(), 1U);
+}
+
+TEST_F(CacheTest, ForgetsWhatWasNotUsedForLongest) {
+  constexpr int kEntries = 64;
+  const std::string code(1000, 'x');
+  const KernelCache cache(folder, 20 * code.size());
+  const std::string dead = hash_text("dead") + ".o.123.4";  // of a process that was killed
+  std::ofstream(folder + "/" + dead) << code;
+  std::ofstream(folder + "/main.o") << std::string(100000, 'x');  // somebody else's
+  const auto age = [&](const std::string& file, int hours) {
+    std::filesystem::last_write_time(folder + "/" + file,
+                                     std::filesystem::file_time_type::clock::now() - std::chrono::hours(hours));
+  };
+  age(dead, 100);
+  age("main.o", 200);
+  const auto name = [](int i) { return hash_text(std::to_string(i)); };
+  for (int i = 0; i < kEntries; ++i) {
+    cache.save(name(i), code);
+    if (std::filesystem::exists(folder + "/" + name(i) + ".o")) age(name(i) + ".o", kEntries - i);
+    EXPECT_EQ(text(cache.load(name(0))), code) << "used all the time, after " << i;
+  }
+  const std::size_t most = 20 + KernelCache::kWritesPerLook;
+  EXPECT_LE(files(), most + 1);
+  EXPECT_GE(files(), 15U);
+  EXPECT_TRUE(std::filesystem::exists(folder + "/main.o"));
+  EXPECT_FALSE(std::filesystem::exists(folder + "/" + dead));
+  EXPECT_EQ(text(cache.load(name(1))), "nothing");
+  EXPECT_EQ(text(cache.load(name(kEntries - 1))), code);
+}
+
+TEST_F(CacheTest, WritersAtOnceForgetTogether) {
+  const std::string code(1000, 'x');
+  std::vector<std::thread> writers;
+  for (int t = 0; t < 4; ++t)
+    writers.emplace_back([&, t] {
+      const KernelCache cache(folder, 4 * code.size());
+      for (int i = 0; i < 200; ++i) {
+        const std::string key = hash_text(std::to_string(t) + " " + std::to_string(i));
+        cache.save(key, code);
+        const std::string got = text(cache.load(key));
+        EXPECT_TRUE(got == code || got == "nothing") << got;
+      }
+    });
+  for (std::thread& w : writers) w.join();
+  EXPECT_LE(files(), 4 + 4 * KernelCache::kWritesPerLook);
 }
 
 kernel::Kernel doubling(std::int64_t n) {

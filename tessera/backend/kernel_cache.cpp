@@ -39,6 +39,12 @@ bool write_all(int file, std::string_view bytes) {
   return true;
 }
 
+/// HASH.o, and HASH.o.PROCESS.COUNT of a write that did not end; nothing else that may lie in the folder.
+bool is_entry(std::string_view name) {
+  return name.find_first_not_of("0123456789abcdef") == kDigits && name.substr(kDigits, 2) == ".o" &&
+         (name.size() == kDigits + 2 || name[kDigits + 2] == '.');
+}
+
 /// Creates the folder where it is missing; why it cannot be used, or nothing.
 std::string prepare(const std::string& folder) {
   std::error_code ignored;
@@ -46,7 +52,7 @@ std::string prepare(const std::string& folder) {
   if (!parent.empty()) std::filesystem::create_directories(parent, ignored);
   if (::mkdir(folder.c_str(), 0700) != 0 && errno != EEXIST)
     return std::string("cannot be created: ") + std::strerror(errno);
-  struct stat status {};
+  struct stat status{};
   if (::stat(folder.c_str(), &status) != 0) return std::string("cannot be read: ") + std::strerror(errno);
   if (!S_ISDIR(status.st_mode)) return "is not a folder";
   if (status.st_uid != ::geteuid()) return "belongs to another user; set TESSERA_CACHE to a folder of your own";
@@ -75,7 +81,8 @@ std::string hash_text(std::string_view text) {
   return fmt::format("{:016x}{:016x}", mix(first), mix(first + second));
 }
 
-KernelCache::KernelCache(std::string folder) : folder_(folder.empty() ? default_folder() : std::move(folder)) {
+KernelCache::KernelCache(std::string folder, std::uint64_t most_bytes)
+    : folder_(folder.empty() ? default_folder() : std::move(folder)), most_bytes_(most_bytes) {
   if (folder_.empty()) return;
   const std::string problem = prepare(folder_);
   if (problem.empty()) return;
@@ -88,7 +95,7 @@ std::optional<std::vector<char>> KernelCache::load(const std::string& key) const
   if (!usable()) return std::nullopt;
   const int file = ::open((folder_ + "/" + key + ".o").c_str(), O_RDONLY | O_CLOEXEC);
   if (file < 0) return std::nullopt;
-  struct stat status {};
+  struct stat status{};
   std::vector<char> bytes;
   bool complete = false;
   if (::fstat(file, &status) == 0 && S_ISREG(status.st_mode) && status.st_size > static_cast<off_t>(kHeader)) {
@@ -101,6 +108,7 @@ std::optional<std::vector<char>> KernelCache::load(const std::string& key) const
       have += static_cast<std::size_t>(got);
     }
     complete = have == bytes.size();
+    ::futimens(file, nullptr);
   }
   ::close(file);
   if (!complete) return std::nullopt;
@@ -120,6 +128,38 @@ void KernelCache::save(const std::string& key, std::string_view object) const {
   if (file < 0) return;
   const bool written = write_all(file, kMagic) && write_all(file, hash_text(object)) && write_all(file, object);
   if (::close(file) != 0 || !written || ::rename(temporary.c_str(), path.c_str()) != 0) ::unlink(temporary.c_str());
+  // Processes that write little begin at different places of the count.
+  static std::atomic<unsigned> writes = static_cast<unsigned>(::getpid());
+  if (writes++ % kWritesPerLook == 0) prune();
+}
+
+/// Other processes may do the same, or read: an open file outlives its name, and a missing entry is compiled again.
+void KernelCache::prune() const {
+  struct Entry {
+    std::filesystem::file_time_type used;
+    std::uint64_t bytes;
+    std::filesystem::path path;
+  };
+  std::vector<Entry> entries;
+  std::uint64_t total = 0;
+  std::error_code error;
+  for (std::filesystem::directory_iterator next(folder_, error), end; !error && next != end; next.increment(error)) {
+    std::error_code gone;
+    if (!is_entry(next->path().filename().string()) || !next->is_regular_file(gone)) continue;
+    const std::uint64_t bytes = next->file_size(gone);
+    if (gone) continue;
+    const auto used = next->last_write_time(gone);
+    if (gone) continue;
+    entries.push_back({used, bytes, next->path()});
+    total += bytes;
+  }
+  if (total <= most_bytes_) return;
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.used < b.used; });
+  for (const Entry& entry : entries) {
+    if (total <= most_bytes_ / 4 * 3) break;
+    std::filesystem::remove(entry.path, error);
+    total -= entry.bytes;
+  }
 }
 
 }  // namespace tessera
