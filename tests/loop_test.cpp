@@ -119,6 +119,28 @@ TEST_F(Training, ResumingAfterEveryStepGivesTheSameBits) {
   EXPECT_NE(final_weights("whole", 8), final_weights("other", 8));
 }
 
+TEST_F(Training, AFolderIsOneProcessesAtATime) {
+  const Config c = config({{"train.epochs", "0.4"}});
+  const auto refused = [&](bool resume) { return failure([&] { (void)run("r", c, resume); }, ErrorKind::Usage); };
+  fs::create_directories(folder / "r");
+  {
+    const auto other = data::FileLock::try_lock(folder / "r" / ".lock");
+    ASSERT_TRUE(other);
+    for (const bool resume : {false, true}) {
+      const string message = refused(resume);
+      EXPECT_HAS(message, "another process trains there");
+      EXPECT_HAS(message, (folder / "r").string());
+    }
+    EXPECT_FALSE(fs::exists(folder / "r" / "config.toml"));
+  }
+  EXPECT_EQ(run("r", c).end, TrainEnd::Finished) << "a folder that its process left at once is free";
+  {
+    const auto other = data::FileLock::try_lock(folder / "r" / ".lock");
+    EXPECT_HAS(refused(true), "another process trains there");
+  }
+  EXPECT_EQ(run("r", c, true).end, TrainEnd::Finished);
+}
+
 TEST_F(Training, AnInterruptSavesAndResumes) {
   std::thread sender([] {
     std::this_thread::sleep_for(std::chrono::milliseconds(600));

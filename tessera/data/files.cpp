@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
@@ -102,6 +103,17 @@ void flush_folder(const Path& folder) {
   if (file.get() < 0) bad_file(folder, "cannot be opened: " + reason(errno));
   // Some file systems cannot flush folders and say so with EINVAL: nothing more can be done there.
   if (::fsync(file.get()) != 0 && errno != EINVAL) bad_file(folder, "cannot be flushed to the disk: " + reason(errno));
+}
+
+std::optional<FileLock> FileLock::try_lock(const Path& path) {
+  FileLock lock(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+  if (lock.file_ < 0) bad_file(path, "cannot be opened: " + reason(errno));
+  // Some file systems have no locks, and say so with other errors: nothing more can be done there.
+  if (::flock(lock.file_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) return std::nullopt;
+  return lock;
+}
+FileLock::~FileLock() {
+  if (file_ >= 0) ::close(file_);
 }
 
 bool is_gzip(ByteView bytes) { return bytes.size() >= 2 && bytes[0] == std::byte{0x1f} && bytes[1] == std::byte{0x8b}; }

@@ -7,9 +7,11 @@
 #include <filesystem>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace tessera::data {
@@ -35,6 +37,22 @@ std::string read_text(const Path& path, std::uint64_t limit = kMaxFileBytes);
 /// whatever happens, `path` holds the old content or all of the new one. Throws Error naming path and reason.
 void write_file(const Path& path, std::initializer_list<ByteView> parts);
 inline void write_file(const Path& path, std::string_view content) { write_file(path, {view(content)}); }
+/// A file that one process holds at a time (flock). The kernel lets go of it when the process ends, however it does.
+class FileLock {
+ public:
+  /// Makes the file where it is missing. Nothing when somebody else holds it; throws Error when it cannot be opened.
+  static std::optional<FileLock> try_lock(const Path& path);
+  FileLock(FileLock&& other) noexcept : file_(std::exchange(other.file_, -1)) {}
+  FileLock& operator=(FileLock&& other) noexcept {
+    std::swap(file_, other.file_);
+    return *this;
+  }
+  ~FileLock();
+
+ private:
+  explicit FileLock(int file) : file_(file) {}
+  int file_;
+};
 /// Flushes a folder's entries to the disk, after renames in it.
 void flush_folder(const Path& folder);
 

@@ -41,7 +41,7 @@ class InterruptScope {
  public:
   InterruptScope() {
     interrupted = false;
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { interrupted = true; };
     action.sa_flags = static_cast<int>(SA_RESETHAND);
     ::sigaction(SIGINT, &action, &old_[0]);
@@ -125,6 +125,9 @@ double median(std::vector<double> values) {
   return values[values.size() / 2];
 }
 
+/// The file of a run's folder that the process which trains there holds.
+constexpr const char* kLock = ".lock";
+
 constexpr double kMilestones[] = {0.5,  0.6,  0.7,  0.8,  0.85,  0.9,  0.91,  0.92,  0.925, 0.93,  0.935, 0.94,
                                   0.95, 0.96, 0.97, 0.98, 0.985, 0.99, 0.992, 0.994, 0.995, 0.996, 0.997};
 
@@ -201,15 +204,26 @@ class Trainer {
       throw Error(
           ErrorKind::Usage,
           options_.out.string() + ": holds a run already; go on with --resume, or name another folder with --out");
-    if (!is_run && !fs::is_empty(options_.out))
+    const bool is_ours = is_run || fs::exists(options_.out / kLock);  // killed before it wrote anything
+    if (!is_ours && !fs::is_empty(options_.out))
       throw Error(ErrorKind::Usage,
                   options_.out.string() + ": holds something that is no run; name another folder with --out");
+  }
+
+  /// The folder is this process's from now on, until it ends.
+  void lock_folder() {
+    lock_ = data::FileLock::try_lock(options_.out / kLock);
+    if (!lock_)
+      throw Error(ErrorKind::Usage, options_.out.string() +
+                                        ": another process trains there; wait until it ends or stop it, or name "
+                                        "another folder with --out");
   }
 
   /// Goes on from the newest complete checkpoint, if there is one.
   void restore() {
     const Path file = options_.out / "config.toml";
     if (!fs::exists(file)) return;
+    lock_folder();
     const Config before = parse_config(data::read_text(file, std::uint64_t{1} << 20), file);
     if (const std::vector<std::string> changed = differences(before, config_); !changed.empty())
       throw Error(ErrorKind::Usage, fmt::format("{}: the run was begun with another configuration ({}); resume it with "
@@ -260,10 +274,21 @@ class Trainer {
 
   void open_folder() {
     const bool existed = fs::exists(options_.out);
-    try {
+    const auto make = [](const Path& folder) {
       std::error_code error;
-      fs::create_directories(options_.out / "checkpoints", error);
-      if (error) data::bad_file(options_.out, "cannot be made: " + error.message());
+      fs::create_directories(folder, error);
+      if (error) data::bad_file(folder, "cannot be made: " + error.message());
+    };
+    make(options_.out);
+    if (!lock_) {
+      lock_folder();
+      if (fs::exists(options_.out / "config.toml"))
+        throw Error(ErrorKind::Usage, options_.out.string() +
+                                          ": another process began a run there meanwhile; go on with --resume, or name "
+                                          "another folder with --out");
+    }
+    try {
+      make(options_.out / "checkpoints");
       sweep_checkpoints(options_.out);
       fs::remove(options_.out / "summary.json");
       data::write_file(options_.out / "config.toml",
@@ -618,6 +643,7 @@ class Trainer {
   Array order_;
   std::int64_t order_epoch_ = -1;
   Manifest manifest_;
+  std::optional<data::FileLock> lock_;  ///< of the run's folder
   std::optional<MetricsWriter> metrics_;
   Window window_;
   bool on_device_ = false;  ///< it computes in a device's memory

@@ -4,7 +4,8 @@
 set -euo pipefail
 tessera=$1
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+first=  # a process in the background
+trap '[ -z "$first" ] || kill -KILL "$first"; rm -rf "$work"' EXIT
 export TESSERA_CACHE=$work/cache
 run=$work/run
 
@@ -31,6 +32,26 @@ grep -q "$accuracy" "$work/eval.json" || fail "eval says something else than sum
 exits 2 "$tessera" train mlp --out "$run" --epochs 0.05   # holds a run already
 grep -q "$run" "$work/err" || fail "the refusal does not name the folder"
 exits 0 "$tessera" train mlp --out "$run" --epochs 0.05 --seed 1 --resume
+
+# One process at a time in a folder; one that is killed leaves it free.
+shared=$work/shared
+train_there=("$tessera" train mlp --out "$shared" --epochs 40 --seed 1 --resume --set train.checkpoint_every=0.02)
+"${train_there[@]}" >"$work/first" 2>&1 &
+first=$!
+waited=0
+until ls "$shared"/checkpoints/step-*/_SUCCESS >/dev/null 2>&1; do
+  kill -0 "$first" 2>/dev/null && [ $((waited += 1)) -le 1200 ] || fail "no checkpoint: $(cat "$work/first")"
+  sleep 0.05
+done
+kill -STOP "$first"
+exits 2 "${train_there[@]}"
+grep -q "$shared: another process trains there" "$work/err" || fail "the refusal says: $(cat "$work/err")"
+kill -KILL "$first"
+wait "$first" 2>/dev/null || true
+first=
+exits 0 "${train_there[@]}" --max-time 1s
+grep -q "goes on from step" "$work/out" "$work/err" || fail "the killed run did not go on: $(cat "$work/err")"
+
 exits 2 "$tessera" train no-such-recipe
 exits 2 "$tessera" train mlp --set optimizer.speed=1
 exits 1 "$tessera" predict "$run" "$work/missing.png"
