@@ -89,9 +89,7 @@ const LibraryName kAbsent{"the part", {"libtessera-absent.so.2", "libtessera-abs
 
 TEST(CudaLibrary, SaysWhatWasTriedAndWhere) {
   EXPECT_EQ(
-      refusal([] {
-        load_driver(Library::open(kAbsent, {"/no/such", "/folder"}));
-      }),
+      refusal([] { load_driver(Library::open(kAbsent, {"/no/such", "/folder"})); }),
       "the part is not to be had: tried libtessera-absent.so.2, libtessera-absent.so.1 in the system's search path "
       "and in /no/such, /folder; install the part");
   EXPECT_EQ(Library::open(kAbsent, {}).complaint(),

@@ -5,7 +5,7 @@
 
 namespace tessera {
 
-Array::Array(Literal literal) : Array(detail::make_array(literal.type(), literal.storage())) {}
+Array::Array(const Literal& literal) : Array(detail::make_array(literal.type(), literal.storage())) {}
 
 const TensorType& Array::type() const {
   if (empty()) throw Error(ErrorKind::Usage, "an empty Array has no type; give it a value first");

@@ -33,7 +33,7 @@ class Array {
   template <Scalar T>
   Array(T value) : Array(scalar(value)) {}  // NOLINT(google-explicit-constructor)
   /// The values of a host tensor; shares its memory, which nobody may change afterwards.
-  explicit Array(Literal literal);
+  explicit Array(const Literal& literal);
 
   /// Row-major values of `shape`.
   template <class T>

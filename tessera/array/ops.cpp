@@ -9,7 +9,6 @@
 namespace tessera {
 
 using detail::apply1;
-using ir::Attributes;
 using ir::Op;
 
 namespace detail {
@@ -255,7 +254,7 @@ Array one_hot(const Operand& x, std::int64_t classes, DType dtype) {
 }
 
 Array reshape(const Operand& x, const Shape& shape) {
-  const Array a = x.as(x.dtype());
+  Array a = x.as(x.dtype());
   Shape target = shape;
   const auto unknown = std::find(target.begin(), target.end(), -1);
   if (unknown != target.end()) {
@@ -341,7 +340,7 @@ Array swap_axes(const Operand& x, std::int64_t a, std::int64_t b) {
 }
 
 Array move_axis(const Operand& x, std::int64_t from, std::int64_t to) {
-  const Array array = x.as(x.dtype());
+  Array array = x.as(x.dtype());
   const std::int64_t source = detail::checked_axis("move_axis", array, from, x.location);
   const std::int64_t target = detail::checked_axis("move_axis", array, to, x.location);
   if (source == target) return array;

@@ -91,7 +91,8 @@ const Integers& Attributes::integers(std::string_view name) const {
   return get<Integers>(*this, name, "a list of integers");
 }
 Integers Attributes::integers(std::string_view name, Integers otherwise) const {
-  return has(name) ? integers(name) : std::move(otherwise);
+  if (has(name)) return integers(name);
+  return otherwise;
 }
 const Literal& Attributes::literal(std::string_view name) const { return get<Literal>(*this, name, "a tensor"); }
 

@@ -8,7 +8,8 @@
 
 namespace tessera::ir {
 
-Value Builder::full(DType dtype, double value, Shape shape) {  // a copy: nodes are added while it is used
+// The shape is a copy: nodes are added while it is used. NOLINTNEXTLINE(performance-unnecessary-value-param)
+Value Builder::full(DType dtype, double value, Shape shape) {
   const Value scalar = constant(Literal::full({dtype, {}}, value));
   return shape.empty() ? scalar : broadcast_in_dim(scalar, shape, {});
 }

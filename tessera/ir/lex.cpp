@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <numeric>
 #include <set>
 
 namespace tessera::ir {
@@ -220,7 +221,7 @@ std::string nearest(std::string_view wrong, const std::vector<std::string>& name
   if (wrong.size() > 64) return best;
   for (const std::string& name : names) {
     std::vector<std::size_t> row(name.size() + 1);
-    for (std::size_t j = 0; j <= name.size(); ++j) row[j] = j;
+    std::iota(row.begin(), row.end(), std::size_t{0});
     for (std::size_t i = 0; i < wrong.size(); ++i) {
       std::size_t diagonal = row[0]++;
       for (std::size_t j = 0; j < name.size(); ++j) {

@@ -36,7 +36,7 @@ Module parse(std::string_view text, const std::string& file_name) { return Parse
 Module Parser::module() {
   module_items(false);
   if (functions_.empty()) lexer_.fail_expected("a function: func.func @main(...)");
-  for (std::size_t i = 0; i < functions_.size(); ++i) function_graph(functions_[i].name, functions_[i].at);
+  for (const FunctionText& f : functions_) function_graph(f.name, f.at);
   for (FunctionText& f : functions_) {
     if (f.name == "main" && !module_.name.empty()) f.graph->name = module_.name;
     module_.functions.push_back({f.name, f.graph, f.is_public, f.aliased_result});

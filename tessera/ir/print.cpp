@@ -187,7 +187,7 @@ class Printer {
     collect(graph);
     out_ = fmt::format("module {} {{\n", symbol(graph.name.empty() ? "main" : graph.name));
     function(graph, "main", "public");
-    for (std::size_t i = 0; i < functions_.size(); ++i) function(*functions_[i], symbols_.at(functions_[i]), "private");
+    for (const Graph* f : functions_) function(*f, symbols_.at(f), "private");
     return std::move(out_) + "}\n";
   }
 

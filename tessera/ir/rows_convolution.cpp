@@ -358,8 +358,10 @@ Cost cost_convolution(const Node& node, std::span<const TensorType> operands, st
       const std::int64_t first = offset >= 0 ? 0 : (-offset - 1) / stride + 1;
       const std::int64_t last =
           offset >= end ? -1 : std::min((end - 1 - offset) / stride, result[at(c.output.spatial[d])] - 1);
-      for (std::int64_t o = first; o <= last && o < first + step; ++o)
-        if ((o * stride + offset) % step == 0) real += static_cast<double>((last - o) / step + 1);
+      for (std::int64_t o = first; o <= last && o < first + step; ++o) {
+        const std::int64_t met = (last - o) / step + 1;
+        if ((o * stride + offset) % step == 0) real += static_cast<double>(met);
+      }
     }
     products *= real;
   }

@@ -213,7 +213,7 @@ Values winner_tangents(const JvpContext& c) {
 
 Values jvp_reduce(const JvpContext& c) {
   bool differentiable = false;
-  for (std::size_t i = 0; i < c.tangents.size(); ++i) differentiable = differentiable || c.tangents[i] != kZero;
+  for (const Value tangent : c.tangents) differentiable = differentiable || tangent != kZero;
   if (!differentiable) return Values(c.results.size(), kZero);
   const auto monoid = match_monoid(*c.node.regions[0]);
   if (!monoid) return winner_tangents(c);

@@ -179,7 +179,8 @@ Values batch_scatter(const BatchContext& context) {
 /// One operation of the region's for each update.
 Cost cost_scatter(const Node& node, std::span<const TensorType> operands, std::span<const TensorType>) {
   if (!is_float(operands[0].dtype) || node.regions[0]->nodes.empty()) return {};
-  return {static_cast<double>(element_count(operands.back().shape)) * static_cast<double>(operands.size() / 2)};
+  const std::size_t scattered = operands.size() / 2;
+  return {static_cast<double>(element_count(operands.back().shape)) * static_cast<double>(scattered)};
 }
 
 }  // namespace

@@ -416,7 +416,8 @@ Cost cost_reduce_window(const Node& node, std::span<const TensorType> operands, 
   if (!is_float(operands[0].dtype)) return {};
   double elements = static_cast<double>(element_count(results[0].shape));
   for (const std::int64_t d : node.attributes.integers("window_dimensions")) elements *= static_cast<double>(d);
-  return {elements * static_cast<double>(operands.size() / 2)};
+  const std::size_t reduced = operands.size() / 2;
+  return {elements * static_cast<double>(reduced)};
 }
 
 // select_and_scatter

@@ -1,6 +1,6 @@
 // The kernel IR: one fused loop nest over flat buffers. It knows no graph.
-// pass/schedule_cpu.cpp and schedule_gpu.cpp build kernels; render_c.cpp and render_cuda.cpp here and backend/cpu/llvm.hpp
-// turn them into code.
+// pass/schedule_cpu.cpp and schedule_gpu.cpp build kernels; render_c.cpp and render_cuda.cpp here and
+// backend/cpu/llvm.hpp turn them into code.
 //
 // Expressions are a hash-consed list of nodes; statements form a tree. What a kernel computes is fully defined here,
 // bit for bit: no renderer contracts, reassociates or reorders, and a fused multiply-add happens where Fma says so.

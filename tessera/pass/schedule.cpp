@@ -12,7 +12,6 @@ using ir::Op;
 using ir::Value;
 using kernel::Expr;
 using kernel::kLanes;
-using kernel::kNone;
 
 kernel::Op monoid_op(Op op) {
   switch (op) {

@@ -10,11 +10,9 @@ namespace tessera::pass {
 
 using ir::Index;
 using ir::Node;
-using ir::Op;
 using ir::Value;
 using kernel::Expr;
 using kernel::kLanes;
-using kernel::kNone;
 using kernel::LoopKind;
 
 namespace {

@@ -148,7 +148,7 @@ class Rewriter {
   }
 
   // Builders whose results are merged too.
-  Value add(Op op, Values operands, ir::Attributes attributes = {}) {
+  Value add(Op op, const Values& operands, ir::Attributes attributes = {}) {
     const Value made = to_.add1(op, operands, std::move(attributes), {}, b_.location);
     const Node node = *to_.producer(made);
     const TensorType type = to_.type(made);
@@ -574,6 +574,7 @@ ir::Graph split_reductions(const ir::Graph& from, const Target& target) {
     // Few results from many elements: chunks first, whose number depends on shapes and threads alone.
     const std::int64_t chunks = splits && form ? chunks_of(*form, target) : 1;
     if (chunks > 1) {
+      // A copy: nodes are added while it is used. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
       const Shape shape = to.shape(result);
       const Value parts = build.reshape(v, {form->outer, chunks, form->reduced / chunks, form->inner});
       const Value partial = reduce(parts, neutral, {2});

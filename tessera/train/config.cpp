@@ -300,6 +300,7 @@ Config parse_config(std::string_view text, const std::string& file, const std::v
     try {
       parsed = parse_toml("value = " + value, "");
     } catch (const Error&) {
+      // Bare text, then.
     }
     if (parsed.size() != 1 || !parsed.contains("value")) parsed = toml::table{{"value", to_ascii(value)}};
     bool is_text = false;

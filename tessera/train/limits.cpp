@@ -51,7 +51,7 @@ __attribute__((target("avx512f"))) float fma_loop_512() {
   const __m512 a = _mm512_set1_ps(0.999F), b = _mm512_set1_ps(0.001F);
   for (std::int64_t turn = 0; turn < kTurns; ++turn) {
 #pragma GCC unroll 12
-    for (int i = 0; i < kSums; ++i) sums[i] = _mm512_fmadd_ps(sums[i], a, b);
+    for (__m512& s : sums) s = _mm512_fmadd_ps(s, a, b);
   }
   float total = 0;
   for (const __m512& s : sums) total += _mm512_cvtss_f32(s);
@@ -64,7 +64,7 @@ __attribute__((target("avx2,fma"))) float fma_loop_256() {
   const __m256 a = _mm256_set1_ps(0.999F), b = _mm256_set1_ps(0.001F);
   for (std::int64_t turn = 0; turn < kTurns; ++turn) {
 #pragma GCC unroll 12
-    for (int i = 0; i < kSums; ++i) sums[i] = _mm256_fmadd_ps(sums[i], a, b);
+    for (__m256& s : sums) s = _mm256_fmadd_ps(s, a, b);
   }
   float total = 0;
   for (const __m256& s : sums) total += _mm256_cvtss_f32(s);

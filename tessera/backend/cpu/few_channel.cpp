@@ -151,7 +151,7 @@ inline V route(V gradient, const std::uint8_t* choice, float* a, float* b, float
     store(to[i], _mm512_maskz_mov_ps(_mm512_cmpeq_epi32_mask(which, _mm512_set1_epi32(i)), gradient));
   return _mm512_maskz_mov_ps(_mm512_cmplt_epi32_mask(which, _mm512_set1_epi32(4)), gradient);
 }
-#include "tessera/backend/cpu/few_channel_kernels.hpp"
+#include "tessera/backend/cpu/few_channel_kernels.hpp"  // NOLINT(readability-duplicate-include): for other vectors
 }  // namespace avx512
 TESSERA_TARGET_END
 

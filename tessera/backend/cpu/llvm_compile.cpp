@@ -30,9 +30,9 @@
 #include <unordered_map>
 
 #include "tessera/backend/cpu/isa.hpp"
-#include "tessera/backend/kernel_cache.hpp"
 #include "tessera/backend/cpu/llvm.hpp"
 #include "tessera/backend/cpu/llvm_emit.hpp"
+#include "tessera/backend/kernel_cache.hpp"
 #include "tessera/core/error.hpp"
 
 namespace tessera::cpu {

@@ -306,7 +306,7 @@ class Emitter {
     }
   }
 
-  llvm::Type* shaped(llvm::Type* scalar, Form form) {
+  [[nodiscard]] llvm::Type* shaped(llvm::Type* scalar, Form form) const {
     return form == Form::Vector ? llvm::FixedVectorType::get(scalar, static_cast<unsigned>(width_)) : scalar;
   }
 

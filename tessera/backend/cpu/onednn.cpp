@@ -123,8 +123,8 @@ class Stages final : public Call {
     std::vector<memory> memories;
     std::vector<std::vector<dnnl_exec_arg_t>> arguments;
   };
-  int slot(Slot s) {
-    slots_.push_back(std::move(s));
+  int slot(const Slot& s) {
+    slots_.push_back(s);
     return static_cast<int>(slots_.size()) - 1;
   }
   std::unique_ptr<Session> take() {

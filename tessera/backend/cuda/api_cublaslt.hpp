@@ -9,7 +9,7 @@
 
 namespace tessera::cuda::lt {
 
-using Handle = struct HandleOpaque*;
+using Handle = struct CublasLtOpaque*;
 using Operation = struct OperationOpaque*;    ///< cublasLtMatmulDesc_t
 using Layout = struct LayoutOpaque*;          ///< cublasLtMatrixLayout_t: column-major
 using Preference = struct PreferenceOpaque*;  ///< cublasLtMatmulPreference_t

@@ -10,7 +10,7 @@
 
 namespace tessera::cuda::dnn {
 
-using Handle = struct HandleOpaque*;
+using Handle = struct CudnnOpaque*;
 using Descriptor = void*;
 
 enum Status : int { kSuccess = 0 };
