@@ -44,6 +44,7 @@ Action add_eval(CLI::App& app);
 Action add_predict(CLI::App& app);
 Action add_run(CLI::App& app);
 Action add_bench(CLI::App& app);
+Action add_corpus(CLI::App& app);
 Action add_report(CLI::App& app);
 
 /// One object on standard output.

@@ -34,6 +34,16 @@ const std::vector<Verb>& verbs() {
        "Pictures are PNG, JPEG or NPY; they are brought to the size and the colours that the run was trained with.",
        add_predict},
       {"report", "write report.html again from a run's files", "tessera report runs/first", "", add_report},
+      {"corpus", "aligned text in two languages from Debian's packages",
+       "tessera corpus libreoffice-help --source en --target de --out data/help\n"
+       "tessera corpus wesnoth --source en --target fr --out data/wesnoth --root unpacked\n"
+       "tessera corpus sword --source en --target es --out data/verses",
+       "NAME is libreoffice-help (help pages, aligned by paragraph), wesnoth (a game's stories) or sword (verses, en "
+       "and "
+       "es).\nDIR gets train, valid and test, a file for each language, a line a sentence, split by page, story or "
+       "chapter. "
+       "Where\npackages are missing, they are named, with the line that gets them.",
+       add_corpus},
       {"recipes", "the built-in recipes; with a name, its TOML",
        "tessera recipes\ntessera recipes fashion-cnn > my.toml", "", add_recipes},
       {"devices", "what this machine has", "tessera devices\ntessera devices --json", "", add_devices},

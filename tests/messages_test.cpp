@@ -10,6 +10,9 @@
 
 #include "places.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/data/batches.hpp"
+#include "tessera/data/corpora.hpp"
+#include "tessera/data/scores.hpp"
 #include "tessera/tessera.hpp"
 
 namespace tessera {
@@ -190,6 +193,22 @@ std::vector<Wrong> wrongs() {
          optim::Adam adam(model);
          adam.update(model, std::vector<Array>{zeros({4})});
        }},
+      // Text.
+      {"corpus: name", [] { (void)data::write_corpus({"tatoeba", "en", "de", "out", "/nowhere"}); }},
+      {"corpus: languages", [] { (void)data::write_corpus({"sword", "en", "de", "out", "/nowhere"}); }},
+      {"corpus: one language", [] { (void)data::write_corpus({"sword", "en", "en", "out", "/nowhere"}); }},
+      {"corpus: package", [] { (void)data::write_corpus({"libreoffice-help", "en", "pt_BR", "out", "/nowhere"}); }},
+      {"corpus: packages", [] { (void)data::write_corpus({"wesnoth", "en", "de", "out", "/nowhere"}); }},
+      {"parallel text: no folder", [] { (void)data::load_parallel("/nowhere", "en", "de"); }},
+      {"parallel text: language", [] { (void)data::load_parallel("/nowhere", "en", "d/e"); }},
+      {"vocabulary: size", [] { (void)data::train_vocabulary({}, {}, {.size = 100}); }},
+      {"vocabulary: coverage", [] { (void)data::train_vocabulary({}, {}, {.character_coverage = 2}); }},
+      {"vocabulary: no text", [] { (void)data::train_vocabulary({}, {}); }},
+      {"vocabulary: no model", [] { (void)data::Vocabulary::parse(data::view("{}"), "vocabulary.model"); }},
+      {"vocabulary: no file", [] { (void)data::Vocabulary::load("/nowhere/vocabulary.model"); }},
+      {"batches: tokens", [] { (void)data::BatchPlan({}, {}, 0); }},
+      {"BLEU: counts", [] { (void)data::corpus_bleu(std::vector<std::string>(2), std::vector<std::string>(3)); }},
+      {"BLEU: nothing", [] { (void)data::corpus_bleu({}, {}); }},
   };
 }
 

@@ -125,6 +125,12 @@ std::string CleaningReport::text() const {
   return out;
 }
 
+void check_languages(const std::string& source, const std::string& target) {
+  check_language(source);
+  check_language(target);
+  if (source == target) throw Error(ErrorKind::Usage, "source and target are both '" + source + "'");
+}
+
 bool Cleaning::keep(std::string_view source, std::string_view target, std::int64_t line, CleaningReport& report) const {
   ++report.read;
   const auto both = [&](auto test) { return test(source) || test(target); };
@@ -147,9 +153,7 @@ bool Cleaning::keep(std::string_view source, std::string_view target, std::int64
 
 ParallelSplit read_split(const Path& folder, const std::string& split, const std::string& source,
                          const std::string& target, const Cleaning& cleaning) {
-  check_language(source);
-  check_language(target);
-  if (source == target) throw Error(ErrorKind::Usage, "source and target are both '" + source + "'");
+  check_languages(source, target);
   ParallelSplit result;
   const std::optional<Path> source_path = find(folder, split + "." + source),
                             target_path = find(folder, split + "." + target);
@@ -174,6 +178,7 @@ ParallelSplit read_split(const Path& folder, const std::string& split, const std
 
 ParallelCorpus load_parallel(const Path& folder, const std::string& source, const std::string& target,
                              const Cleaning& cleaning) {
+  check_languages(source, target);
   if (!fs::is_directory(folder))
     bad_file(folder, "is no folder; give the one that holds train." + source + " and the like");
   Cleaning all = cleaning;

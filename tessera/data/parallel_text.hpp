@@ -43,6 +43,9 @@ struct Cleaning {
   bool keep(std::string_view source, std::string_view target, std::int64_t line, CleaningReport& report) const;
 };
 
+/// Throws Error (Usage) unless these are two names that may be ends of file names.
+void check_languages(const std::string& source, const std::string& target);
+
 struct ParallelSplit {
   ParallelText text;
   CleaningReport report;

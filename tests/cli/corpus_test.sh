@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# `tessera corpus` from outside: what it prints, its exit codes, that a corpus is there whole or not at all.
+# Usage: corpus_test.sh PATH_OF_TESSERA
+set -euo pipefail
+tessera=$(realpath "$1")
+root=$(cd "$(dirname "$0")/../corpora/root" && pwd)
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cd "$dir"
+
+fail() { echo "failed: $*" >&2; exit 1; }
+# expect CODE PATTERN COMMAND...: the exit code, and a pattern on standard error or output
+expect() {
+  local code=$1 pattern=$2 got=0
+  shift 2
+  "$@" >out 2>err || got=$?
+  [ "$got" = "$code" ] || { cat out err >&2; fail "exit code $got, not $code: $*"; }
+  grep -q -- "$pattern" out err || { cat out err >&2; fail "no '$pattern' from: $*"; }
+}
+
+expect 0 '^Examples:' "$tessera" help corpus
+expect 2 'NAME is required' "$tessera" corpus
+expect 2 'there are libreoffice-help, wesnoth, sword' "$tessera" corpus opus --source en --target de --out c
+expect 3 'apt-get install --no-install-recommends libreoffice-help-fr$' \
+  "$tessera" corpus libreoffice-help --source en --target fr --out c --root "$root"
+[ ! -e c ] || fail "a corpus of missing packages left a folder"
+expect 0 '^train  *[0-9]* pairs of [0-9]* documents$' \
+  "$tessera" corpus libreoffice-help --source en --target de --out c --root "$root"
+[ ! -s out ] || fail "people read standard error"
+for file in train.en train.de valid.en valid.de test.en test.de about.txt; do [ -s "c/$file" ] || fail "no $file"; done
+[ "$(wc -l <c/train.en)" = "$(wc -l <c/train.de)" ] || fail "unequal files"
+expect 2 'is there already' "$tessera" corpus libreoffice-help --source en --target de --out c --root "$root"
+expect 0 '"pairs"' "$tessera" corpus wesnoth --source en --target de --out deep/er/w --root "$root" --json
+[ ! -s err ] || fail "--json says: $(cat err)"
+
+# Killed at any moment: all of it or nothing.
+for delay in 0 0.002 0.005 0.01 0.02 0.05; do
+  "$tessera" corpus libreoffice-help --source en --target de --out killed --root "$root" --quiet 2>/dev/null &
+  pid=$!
+  sleep "$delay"
+  kill -KILL "$pid" 2>/dev/null || true
+  wait "$pid" 2>/dev/null || true
+  [ ! -e killed ] || { diff -r killed c || fail "half a corpus"; rm -r killed; }
+done
+echo "the corpora: all checks passed"
