@@ -106,48 +106,61 @@ std::optional<Convolution> closed(Convolution c) {
   return c;
 }
 
-std::optional<Convolution> backward_data(const Attributes& a, std::span<const TensorType> operands,
-                                         const TensorType& result) {
-  Convolution c;
-  c.pass = Pass::BackwardData;
-  c.destination = activations(operands[0], a.input_batch, a.input_feature, a.input_spatial);
-  c.weights =
-      weights(operands[1], a.kernel_input, a.kernel_output, a.kernel_output, a.feature_groups, a.kernel_spatial);
-  c.source = activations(result, a.output_batch, a.output_feature, a.output_spatial);
-  c.strides = a.lhs_dilation;
-  c.dilations = a.rhs_dilation;
-  for (std::size_t d = 0; d < a.spatial; ++d) {
-    const std::int64_t kernel = operands[1].shape[static_cast<std::size_t>(a.kernel_spatial[d])];
-    c.low.push_back(a.rhs_dilation[d] * (kernel - 1) - a.padding[2 * d]);
-  }
-  return closed(std::move(c));
+View kernel_of(const Attributes& a, const TensorType& type, std::int64_t output, std::int64_t input) {
+  return weights(type, output, input, a.kernel_output, a.feature_groups, a.kernel_spatial);
 }
-
-std::optional<Convolution> backward_weights(const Attributes& a, std::span<const TensorType> operands,
-                                            const TensorType& result) {
-  Convolution c;
-  c.pass = Pass::BackwardWeights;
-  c.source = activations(operands[0], a.input_feature, a.input_batch, a.input_spatial);
-  c.destination = activations(operands[1], a.kernel_input, a.kernel_output, a.kernel_spatial);
-  c.weights = weights(result, a.output_feature, a.output_batch, a.output_feature, a.batch_groups, a.output_spatial);
-  c.strides = a.rhs_dilation;
-  c.dilations = a.strides;
-  for (std::size_t d = 0; d < a.spatial; ++d) c.low.push_back(a.padding[2 * d]);
-  return closed(std::move(c));
+View input_of(const Attributes& a, const TensorType& type) {
+  return activations(type, a.input_batch, a.input_feature, a.input_spatial);
+}
+View output_of(const Attributes& a, const TensorType& type) {
+  return activations(type, a.output_batch, a.output_feature, a.output_spatial);
+}
+Integers low_of(const Attributes& a) {
+  Integers low;
+  for (std::size_t d = 0; d < a.spatial; ++d) low.push_back(a.padding[2 * d]);
+  return low;
 }
 
 std::optional<Convolution> forward(const Attributes& a, std::span<const TensorType> operands,
                                    const TensorType& result) {
-  Convolution c;
-  c.pass = Pass::Forward;
-  c.source = activations(operands[0], a.input_batch, a.input_feature, a.input_spatial);
-  c.weights =
-      weights(operands[1], a.kernel_output, a.kernel_input, a.kernel_output, a.feature_groups, a.kernel_spatial);
-  c.destination = activations(result, a.output_batch, a.output_feature, a.output_spatial);
-  c.strides = a.strides;
-  c.dilations = a.rhs_dilation;
-  for (std::size_t d = 0; d < a.spatial; ++d) c.low.push_back(a.padding[2 * d]);
-  return closed(std::move(c));
+  return closed({.pass = Pass::Forward,
+                 .source = input_of(a, operands[0]),
+                 .weights = kernel_of(a, operands[1], a.kernel_output, a.kernel_input),
+                 .destination = output_of(a, result),
+                 .strides = a.strides,
+                 .dilations = a.rhs_dilation,
+                 .low = low_of(a),
+                 .high = {}});
+}
+
+std::optional<Convolution> backward_data(const Attributes& a, std::span<const TensorType> operands,
+                                         const TensorType& result) {
+  Integers low;
+  for (std::size_t d = 0; d < a.spatial; ++d) {
+    const std::int64_t kernel = operands[1].shape[static_cast<std::size_t>(a.kernel_spatial[d])];
+    low.push_back(a.rhs_dilation[d] * (kernel - 1) - a.padding[2 * d]);
+  }
+  return closed({.pass = Pass::BackwardData,
+                 .source = output_of(a, result),
+                 .weights = kernel_of(a, operands[1], a.kernel_input, a.kernel_output),
+                 .destination = input_of(a, operands[0]),
+                 .strides = a.lhs_dilation,
+                 .dilations = a.rhs_dilation,
+                 .low = std::move(low),
+                 .high = {}});
+}
+
+std::optional<Convolution> backward_weights(const Attributes& a, std::span<const TensorType> operands,
+                                            const TensorType& result) {
+  return closed(
+      {.pass = Pass::BackwardWeights,
+       .source = activations(operands[0], a.input_feature, a.input_batch, a.input_spatial),
+       .weights = weights(result, a.output_feature, a.output_batch, a.output_feature, a.batch_groups, a.output_spatial),
+       .destination = activations(operands[1], a.kernel_input, a.kernel_output, a.kernel_spatial),
+       .strides = a.rhs_dilation,
+       .dilations = a.strides,
+       .low = low_of(a),
+       .high = {}});
 }
 
 bool all_ones(const Integers& list) {
