@@ -6,7 +6,7 @@ namespace {
 
 using namespace ir;
 
-Case moving(std::string name, std::vector<Shape> shapes, DType dtype,
+Case moving(std::string name, const std::vector<Shape>& shapes, DType dtype,
             std::function<Values(Builder&, const Values&)> build) {
   Case item;
   item.name = std::move(name) + " " + std::string(tessera::name(dtype));

@@ -81,7 +81,7 @@ Attributes convolution_dimensions(const Integers& input, const Integers& kernel,
 
 std::vector<Case> product_cases() {
   std::vector<Case> list;
-  const auto dot = [&](Shape lhs, Shape rhs, Builder::DotDimensions d, DType dtype = DType::F32,
+  const auto dot = [&](Shape lhs, Shape rhs, const Builder::DotDimensions& d, DType dtype = DType::F32,
                        std::optional<DType> result = std::nullopt) {
     list.push_back(product("dot_general", dtype, std::move(lhs), std::move(rhs),
                            [=](Builder& b, const Values& p) { return b.dot_general(p[0], p[1], d, result); }));

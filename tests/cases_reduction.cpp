@@ -7,7 +7,7 @@ namespace {
 
 using namespace ir;
 
-Case reduction(Op monoid, DType dtype, Shape shape, Integers dimensions) {
+Case reduction(Op monoid, DType dtype, Shape shape, const Integers& dimensions) {
   Case item;
   item.name = "reduce " + std::string(ir::name(monoid)) + " " + std::string(tessera::name(dtype)) + " " +
               tessera::to_string(shape) + " over " + tessera::to_string(Shape(dimensions));

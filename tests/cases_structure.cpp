@@ -41,7 +41,7 @@ GraphPtr backward(DType dtype) {
   return graph;
 }
 
-Case with_body(Op op, Attributes attributes, bool own_derivative) {
+Case with_body(Op op, const Attributes& attributes, bool own_derivative) {
   Case item;
   item.name = std::string(ir::name(op)) + (own_derivative ? " with its own derivative" : "");
   item.parameters.assign(2, {DType::F32, {2, 3}});

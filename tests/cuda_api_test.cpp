@@ -27,6 +27,7 @@ constexpr bool same_word() {
   constexpr auto kind = []<class T>(std::type_identity<T>) {
     return std::is_pointer_v<T> ? 0 : std::is_floating_point_v<T> ? 1 : 2;
   };
+  // NOLINTNEXTLINE(bugprone-sizeof-expression): of pointers, too
   return sizeof(Ours) == sizeof(Theirs) && kind(std::type_identity<Ours>{}) == kind(std::type_identity<Theirs>{});
 }
 template <class R, class... A, class S, class... B>

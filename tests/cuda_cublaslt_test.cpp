@@ -45,7 +45,7 @@ struct Recorded {
 template <class Handle>
 int destroy(Handle handle) {
   --recorded.alive;
-  delete static_cast<Attributes*>(static_cast<void*>(handle));
+  delete reinterpret_cast<Attributes*>(handle);
   return 0;
 }
 template <class Handle>
@@ -59,7 +59,7 @@ int set_attribute(Handle handle, int attribute, const void* value, std::size_t s
 template <class Handle>
 Handle create(Attributes attributes) {
   ++recorded.alive;
-  return static_cast<Handle>(static_cast<void*>(new Attributes(std::move(attributes))));
+  return reinterpret_cast<Handle>(new Attributes(std::move(attributes)));
 }
 
 DType dtype_of_code(int code) {

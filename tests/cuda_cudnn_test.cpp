@@ -165,7 +165,8 @@ void each(const Integers& dims, const std::function<void(const Integers&)>& f) {
   for (std::int64_t left = std::accumulate(dims.begin(), dims.end(), std::int64_t{1}, std::multiplies<>()); left > 0;
        --left) {
     f(index);
-    for (std::size_t d = dims.size(); d-- > 0 && ++index[d] == dims[d];) index[d] = 0;
+    std::size_t d = dims.size();
+    while (d > 0 && ++index[d - 1] == dims[d - 1]) index[--d] = 0;
   }
 }
 

@@ -27,6 +27,7 @@ template <class Ours, class Theirs>
   if constexpr (std::is_void_v<Ours>)
     return std::is_void_v<Theirs>;
   else
+    // NOLINTNEXTLINE(bugprone-sizeof-expression): of pointers, too
     return sizeof(Ours) == sizeof(Theirs) && kind(std::type_identity<Ours>{}) == kind(std::type_identity<Theirs>{});
 }
 template <class R, class... A, class S, class... B>

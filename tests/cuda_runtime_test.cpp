@@ -73,16 +73,15 @@ CompileOptions donating(std::vector<bool> donated) {
 TEST_F(CudaRuntime, ComputesWhatTheInterpreterDoes) {
   for (const bool products : {false, true}) {
     gpu.has_products = products;
-    const std::vector<cases::Case>& all = cases::all();
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      const ir::GraphPtr graph = cases::graph_of(all[i]);
-      const std::vector<Literal> arguments = cases::arguments_of(all[i], *graph, 11);
+    for (const cases::Case& item : cases::all()) {
+      const ir::GraphPtr graph = cases::graph_of(item);
+      const std::vector<Literal> arguments = cases::arguments_of(item, *graph, 11);
       std::vector<StoragePtr> inputs;
       for (const Literal& argument : arguments) inputs.push_back(argument.storage());
       const std::vector<StoragePtr> got = backend_->compile(*graph, {})->run(inputs);
       const std::vector<Literal> want = ir::interpret(*graph, arguments);
       for (std::size_t r = 0; r < want.size(); ++r)
-        EXPECT_EQ(cases::difference(Literal(want[r].type(), got[r]), want[r], all[i].slack), "") << all[i].name;
+        EXPECT_EQ(cases::difference(Literal(want[r].type(), got[r]), want[r], item.slack), "") << item.name;
     }
   }
 }

@@ -114,10 +114,12 @@ std::size_t bytes_of(const kernel::Argument& argument) {
 }
 
 void run_kernel(const kernel::Kernel& kernel, const std::vector<void*>& arguments) {
-  if (gpu.kernels_left >= 0 && gpu.kernels_left-- == 0) {
+  if (gpu.kernels_left == 0) {
+    gpu.kernels_left = -1;
     sticky = gpu.error;
     return;
   }
+  if (gpu.kernels_left > 0) --gpu.kernels_left;
   if (!gpu.broken_kernel.empty() && kernel.name.starts_with(gpu.broken_kernel)) {
     sticky = gpu.error;
     return;

@@ -59,7 +59,7 @@ template <class T>
 Array scalar_of(T value) {
   Literal literal(TensorType{dtype_of<T>(), {}});
   literal.as<T>()[0] = value;
-  return Array(std::move(literal));
+  return Array(literal);
 }
 }  // namespace
 

@@ -24,7 +24,7 @@ Array broadcast(const Array& x, const Shape& shape, Location at) {
 }
 
 Array constant(Literal value, Location at) {
-  if (Trace::current() == nullptr) return Array(std::move(value));
+  if (Trace::current() == nullptr) return Array(value);
   return apply1(Op::Constant, {}, {{"value", std::move(value)}}, at);
 }
 
