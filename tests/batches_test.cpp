@@ -165,14 +165,14 @@ TEST(Batches, ArePaddedArrays) {
 }
 
 TEST(Batches, OfEncodedText) {
-  const ParallelText text{{"a b c", "a a a a a a a a a a a a", "c"}, {"x y", "x", "y y"}};
+  const ParallelText text{{"a b c", "a a a a a a a a a a a a", "c"}, {"x y", "x", "y y"}, {1, 5, 7}};
   const Vocabulary vocabulary = train_vocabulary(text.source, text.target);
   CleaningReport report;
   report.read = 3;
   const EncodedPairs pairs = encode_pairs(vocabulary, text, 10, report);
   ASSERT_EQ(pairs.size(), 2);
   EXPECT_EQ(vocabulary.decode(pairs.target[1]), "y y");
-  EXPECT_EQ(report.text(), "3 pairs read, 2 kept; left out: 1 with too many tokens (first: line 2)");
+  EXPECT_EQ(report.text(), "3 pairs read, 2 kept; left out: 1 with too many tokens (first: line 5)");
   // Decoding: sources alone, put back in order.
   const EncodedPairs sources = encode_sources(vocabulary, text.source);
   const BatchPlan plan(sources.lengths(), choose_buckets(sources.lengths(), 2), 20);

@@ -138,6 +138,7 @@ TEST_F(ParallelFolder, CleaningCountsEveryReason) {
                         "\n same on both sides \nnoch ein gutes\nleer\nNein.\n");
   const ParallelSplit train = load().train;
   EXPECT_EQ(train.text.source, (Strings{"good one", "another good one", "No."}));
+  EXPECT_EQ(train.text.lines, (std::vector<std::int64_t>{1, 8, 10}));
   EXPECT_EQ(
       train.report.text(),
       "10 pairs read, 3 kept; left out: 1 with a NUL (first: line 3), 1 that are no UTF-8 (first: line 4), 2 with "

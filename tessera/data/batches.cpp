@@ -70,7 +70,7 @@ EncodedPairs encode_pairs(const Vocabulary& vocabulary, const ParallelText& text
   for (std::size_t i = 0; i < text.source.size(); ++i) {
     const std::vector<Token> source = vocabulary.encode(text.source[i]), target = vocabulary.encode(text.target[i]);
     if (max_tokens > 0 && static_cast<std::int64_t>(std::max(source.size(), target.size())) > max_tokens) {
-      report.drop(Dropped::Tokens, static_cast<std::int64_t>(i) + 1);
+      report.drop(Dropped::Tokens, text.lines.at(i));
       continue;
     }
     pairs.source.push_back(source);

@@ -77,9 +77,12 @@ std::string help_language(std::string language) {
 // --- Wesnoth ---
 
 constexpr const char* kWesnothVersion = "1.16";
-/// The campaigns that have a package and a catalogue of their own.
+/// The campaigns that have a package and a catalogue of their own: of the same name, but that of ttb is tb.
 constexpr std::array kCampaigns{"did", "dm",   "dw",    "ei",   "httt", "l",   "low", "nr",
                                 "sof", "sota", "sotbe", "thot", "trow", "tsg", "ttb", "utbs"};
+
+/// Catalogues of buttons and menus.
+constexpr std::array kInterface{"wesnoth.mo", "wesnoth-lib.mo", "wesnoth-editor.mo", "wesnoth-multiplayer.mo"};
 
 /// Message to text in the language; for English, the message itself.
 std::unordered_map<std::string, std::string> read_catalogue(const Path& path, bool english) {
@@ -260,11 +263,12 @@ CorpusText read_wesnoth(const CorpusRequest& request) {
   // English is what the messages themselves are, in the catalogues of the other language.
   const std::string other = request.source == "en" ? request.target : request.source;
   std::set<Path> catalogues, installed;
-  for (const Path& file : files_below(folder(other), ".mo")) catalogues.insert(file);
+  for (const Path& file : files_below(folder(other), ".mo"))
+    if (std::find(kInterface.begin(), kInterface.end(), file.string()) == kInterface.end()) catalogues.insert(file);
   for (const Path& file : files_below(locale, ".mo")) installed.insert(file.filename());
   std::vector<std::string> missing;
   for (const char* campaign : kCampaigns)
-    if (!installed.contains(fmt::format("wesnoth-{}.mo", campaign)))
+    if (!installed.contains(fmt::format("wesnoth-{}.mo", campaign == std::string_view("ttb") ? "tb" : campaign)))
       missing.push_back(fmt::format("wesnoth-{}-{}", kWesnothVersion, campaign));
   constexpr std::size_t kLeast = 3;
   if (installed.size() < kLeast)

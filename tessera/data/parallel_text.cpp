@@ -66,6 +66,7 @@ void take(const std::string& source, const std::string& target, bool cut, std::i
   } else if (cleaning.keep(source, target, line, split.report)) {
     split.text.source.push_back(source);
     split.text.target.push_back(target);
+    split.text.lines.push_back(line);
   }
 }
 

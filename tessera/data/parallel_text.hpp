@@ -14,6 +14,7 @@ namespace tessera::data {
 
 struct ParallelText {
   std::vector<std::string> source, target;  ///< sentence i of one is the translation of sentence i of the other
+  std::vector<std::int64_t> lines;          ///< where they stand in their files, from 1
   [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(source.size()); }
 };
 
