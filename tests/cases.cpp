@@ -18,7 +18,7 @@ const std::vector<Case>& all() {
   static const std::vector<Case> table = [] {
     std::vector<Case> list;
     for (auto* family : {elementwise_cases, movement_cases, indexing_cases, reduction_cases, window_cases,
-                         product_cases, structure_cases})
+                         product_cases, structure_cases, control_cases})
       for (Case& item : family()) list.push_back(std::move(item));
     return list;
   }();

@@ -28,6 +28,7 @@ struct Case {
   std::vector<Literal> arguments;  ///< these instead of random ones
   /// Derivatives are tested at random arguments, with every f32 parameter made f64.
   bool differentiable = false;
+  bool forward_only = false;  ///< differentiable, but not in reverse mode
   double slack = 1;  ///< multiples of the element type's tolerance by which backends may differ from the interpreter
 };
 
@@ -41,6 +42,7 @@ std::vector<Case> reduction_cases();
 std::vector<Case> window_cases();
 std::vector<Case> product_cases();
 std::vector<Case> structure_cases();
+std::vector<Case> control_cases();
 
 /// Which dimensions of a convolution's three tensors are what. In `input` and `output`: the batch, the features, then
 /// the spatial ones; in `kernel`: output features, input features, spatial.

@@ -16,8 +16,9 @@ constexpr std::size_t kTogether = 64;
 
 std::vector<const kernel::Kernel*> kernels_of(const Program& program) {
   std::vector<const kernel::Kernel*> kernels;
-  for (const Step& step : program.steps)
+  pass::each_step(program, [&](const Step& step) {
     if (step.kind == Step::Kind::Kernel) kernels.push_back(&step.kernel);
+  });
   return kernels;
 }
 
@@ -37,12 +38,11 @@ TEST(GpuCuda, CasesRunOnTheHostAsTheInterpreterSays) {
     const std::span<const cases::Case> items = group(start);
     const CaseGroup together = combine_cases(items, kSeed);
     const Program program = pass::lower(together.graph, gpu_target(), {});
-    const CudaOnHost cuda(kernels_of(program));
-    std::vector<std::size_t> place(program.steps.size());
-    for (std::size_t s = 0, next = 0; s < program.steps.size(); ++s)
-      if (program.steps[s].kind == Step::Kind::Kernel) place[s] = next++;
-    const RunKernel run_cuda = [&](const Program&, std::size_t s, std::span<void* const> arguments) {
-      cuda.run(place[s], arguments.data(), static_cast<unsigned>(kSeed + s));
+    const std::vector<const kernel::Kernel*> kernels = kernels_of(program);
+    const CudaOnHost cuda(kernels);
+    const RunKernel run_cuda = [&](const Program& p, std::size_t s, std::span<void* const> arguments) {
+      const auto place = std::find(kernels.begin(), kernels.end(), &p.steps[s].kernel) - kernels.begin();
+      cuda.run(static_cast<std::size_t>(place), arguments.data(), static_cast<unsigned>(kSeed + s));
     };
     const std::vector<Literal> expected = ir::interpret(together.graph, together.arguments);
     const std::vector<Literal> got = run(program, together.arguments, run_cuda);

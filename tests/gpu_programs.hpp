@@ -2,6 +2,8 @@
 // fibers. And several cases of the case table as one program.
 #pragma once
 
+#include <map>
+
 #include "cases.hpp"
 #include "cuda_on_host.hpp"
 #include "programs.hpp"
@@ -16,36 +18,38 @@ inline pass::Target gpu_target() {
   return target;
 }
 
-/// The kernels of a program, verified; and by step, which of them it is.
+/// The kernels of a program, those inside loops and branches too, verified; and which of them each is.
 struct Kernels {
   std::vector<const kernel::Kernel*> list;
-  std::vector<std::size_t> of_step;
+  std::map<const kernel::Kernel*, std::size_t> place;
 };
 inline Kernels verified_kernels(const Program& program) {
   Kernels kernels;
-  for (const Step& step : program.steps) {
-    kernels.of_step.push_back(kernels.list.size());
-    if (step.kind != Step::Kind::Kernel) continue;
+  pass::each_step(program, [&](const Step& step) {
+    if (step.kind != Step::Kind::Kernel) return;
     kernel::verify(step.kernel);
+    kernels.place[&step.kernel] = kernels.list.size();
     kernels.list.push_back(&step.kernel);
-  }
+  });
   return kernels;
 }
 
+/// The program must outlive what is returned, and stay where it is.
 inline RunKernel as_c(const Program& program) {
   const Kernels kernels = verified_kernels(program);
-  return [of_step = kernels.of_step, functions = cpu::compile_by_c(kernels.list)](const Program& p, std::size_t s,
-                                                                                  std::span<void* const> arguments) {
-    functions[of_step[s]].run(arguments.data(), 0, p.steps[s].kernel.parallel_extent());
+  return [place = kernels.place, functions = cpu::compile_by_c(kernels.list)](const Program& p, std::size_t s,
+                                                                              std::span<void* const> arguments) {
+    const kernel::Kernel& kernel = p.steps[s].kernel;
+    functions[place.at(&kernel)].run(arguments.data(), 0, kernel.parallel_extent());
   };
 }
 
-/// The seed decides on the order of threads. The program must outlive what is returned.
+/// The same; the seed decides on the order of threads.
 inline RunKernel as_cuda(const Program& program, unsigned seed) {
   const Kernels kernels = verified_kernels(program);
-  return [seed, of_step = kernels.of_step, code = std::make_shared<CudaOnHost>(kernels.list)](
-             const Program&, std::size_t s, std::span<void* const> arguments) {
-    code->run(of_step[s], arguments.data(), seed);
+  return [seed, place = kernels.place, code = std::make_shared<CudaOnHost>(kernels.list)](
+             const Program& p, std::size_t s, std::span<void* const> arguments) {
+    code->run(place.at(&p.steps[s].kernel), arguments.data(), seed);
   };
 }
 

@@ -12,6 +12,7 @@
 
 #include "kernel_interpreter.hpp"
 #include "tessera/ir/build.hpp"
+#include "tessera/ir/control.hpp"
 #include "tessera/ir/primitive.hpp"
 #include "tessera/pass/program.hpp"
 
@@ -55,38 +56,81 @@ inline Literal run_library(const pass::LibraryCall& call, std::span<const Litera
   return result;
 }
 
-/// Runs a program over the buffers that it planned.
-inline std::vector<Literal> run(const Program& program, std::vector<Literal> inputs,
-                                const RunKernel& run_kernel = interpret_kernel) {
-  std::vector<std::byte> arena(program.arena_bytes + 64, std::byte{0xAA});
-  std::vector<Literal> outputs(static_cast<std::size_t>(program.outputs));
-  std::vector<void*> memory(program.buffers.size(), nullptr);
+inline void run_steps(const Program& program, std::vector<void*> memory, std::byte* arena, const RunKernel& run_kernel);
+
+/// A loop or a branch over the memory of the step's buffers, as program.hpp describes it.
+inline void run_inner(const Program& program, const Step& step, const std::vector<void*>& arguments,
+                      const RunKernel& run_kernel) {
+  const pass::Inner& inner = step.inner;
+  const std::size_t operands = step.library.node.operands.size();
+  auto* own = static_cast<std::byte*>(arguments.back());
+  const auto run_program = [&](const Program& p, const std::vector<void*>& inputs, const std::vector<void*>& outputs) {
+    std::vector<void*> memory(p.buffers.size(), nullptr);
+    for (std::size_t b = 0; b < p.buffers.size(); ++b) {
+      const auto index = static_cast<std::size_t>(p.buffers[b].index);
+      if (p.buffers[b].kind == Buffer::Kind::Input) memory[b] = inputs[index];
+      if (p.buffers[b].kind == Buffer::Kind::Output) memory[b] = outputs[index];
+    }
+    run_steps(p, memory, own + inner.arena, run_kernel);
+  };
+  if (step.kind == Step::Kind::Branch) {
+    const std::int64_t selector = step.library.node.op == Op::If ? *static_cast<const bool*>(arguments[0])
+                                                                 : *static_cast<const std::int32_t*>(arguments[0]);
+    run_program(inner.programs[ir::branch_of(step.library.node, selector)],
+                {arguments.begin() + 1, arguments.begin() + static_cast<std::ptrdiff_t>(operands)},
+                {arguments.begin() + static_cast<std::ptrdiff_t>(operands), arguments.end() - 1});
+    return;
+  }
+  const auto type_of = [&](std::size_t argument) {
+    return program.buffers[static_cast<std::size_t>(step.buffers[argument])].type;
+  };
+  std::vector<void*> inputs(arguments.begin(), arguments.begin() + static_cast<std::ptrdiff_t>(operands)), outputs;
+  for (std::size_t c = 0; c < inner.carried; ++c) {
+    if (!inner.in_place[c]) continue;
+    void*& place = inputs[inner.constants + c];
+    if (place != arguments[operands + c]) std::memcpy(arguments[operands + c], place, byte_size(type_of(operands + c)));
+    place = arguments[operands + c];
+  }
+  for (std::int64_t i = 0;; ++i) {
+    if (inner.steps == pass::kUntilFalse) run_program(inner.programs[1], inputs, {own + inner.answer});
+    if (inner.steps == pass::kUntilFalse ? !*reinterpret_cast<bool*>(own + inner.answer) : i == inner.steps) break;
+    const std::int64_t at = inner.reverse ? inner.steps - 1 - i : i;
+    const auto slice = [&](std::size_t argument) {
+      const std::size_t bytes = byte_size(type_of(argument)) / static_cast<std::size_t>(inner.steps);
+      return static_cast<std::byte*>(arguments[argument]) + static_cast<std::size_t>(at) * bytes;
+    };
+    outputs.assign(arguments.begin() + static_cast<std::ptrdiff_t>(operands), arguments.end() - 1);
+    for (std::size_t a = inner.constants + inner.carried; a < operands; ++a) inputs[a] = slice(a);
+    for (std::size_t r = inner.carried; r < outputs.size(); ++r) outputs[r] = slice(operands + r);
+    for (std::size_t c = 0; c < inner.carried; ++c)
+      if (!inner.in_place[c] && inputs[inner.constants + c] == outputs[c]) outputs[c] = own + inner.spare[c];
+    run_program(inner.programs[0], inputs, outputs);
+    std::copy_n(outputs.begin(), inner.carried, inputs.begin() + static_cast<std::ptrdiff_t>(inner.constants));
+  }
+  for (std::size_t c = 0; c < inner.carried; ++c)
+    if (void* last = inputs[inner.constants + c]; last != arguments[operands + c])
+      std::memcpy(arguments[operands + c], last, byte_size(type_of(operands + c)));
+}
+
+/// The steps in order; `memory`: of inputs and outputs, by buffer.
+inline void run_steps(const Program& program, std::vector<void*> memory, std::byte* arena,
+                      const RunKernel& run_kernel) {
   for (std::size_t b = 0; b < program.buffers.size(); ++b) {
     const Buffer& buffer = program.buffers[b];
-    switch (buffer.kind) {
-      case Buffer::Kind::Input: memory[b] = inputs[static_cast<std::size_t>(buffer.index)].data(); break;
-      case Buffer::Kind::Constant: memory[b] = program.constants[static_cast<std::size_t>(buffer.index)].data(); break;
-      case Buffer::Kind::Temporary: memory[b] = arena.data() + buffer.offset; break;
-      case Buffer::Kind::Output: {
-        Literal& out = outputs[static_cast<std::size_t>(buffer.index)];
-        out = buffer.donated_from >= 0
-                  ? Literal(buffer.type, inputs[static_cast<std::size_t>(buffer.donated_from)].storage())
-                  : Literal(buffer.type);
-        if (buffer.donated_from < 0) std::memset(out.data(), 0xBB, out.bytes());
-        memory[b] = out.data();
-      }
-    }
+    if (buffer.kind == Buffer::Kind::Temporary) memory[b] = arena + buffer.offset;
+    if (buffer.kind == Buffer::Kind::Constant)
+      memory[b] = program.constants[static_cast<std::size_t>(buffer.index)].data();
   }
-  for (const auto& alias : program.aliases)
-    outputs[static_cast<std::size_t>(alias.output)] = alias.input >= 0
-                                                          ? inputs[static_cast<std::size_t>(alias.input)]
-                                                          : program.constants[static_cast<std::size_t>(alias.constant)];
   for (std::size_t s = 0; s < program.steps.size(); ++s) {
     const Step& step = program.steps[s];
     std::vector<void*> arguments;
     for (const std::int32_t b : step.buffers) arguments.push_back(memory[static_cast<std::size_t>(b)]);
     if (step.kind == Step::Kind::Kernel) {
       run_kernel(program, s, arguments);
+      continue;
+    }
+    if (!step.inner.programs.empty()) {
+      run_inner(program, step, arguments, run_kernel);
       continue;
     }
     std::vector<Literal> operands;
@@ -104,6 +148,30 @@ inline std::vector<Literal> run(const Program& program, std::vector<Literal> inp
       ir::primitive(step.library.node.op).evaluate(step.library.node, operands);
     }
   }
+}
+
+/// Runs a program over the buffers that it planned.
+inline std::vector<Literal> run(const Program& program, std::vector<Literal> inputs,
+                                const RunKernel& run_kernel = interpret_kernel) {
+  std::vector<std::byte> arena(program.arena_bytes + 64, std::byte{0xAA});
+  std::vector<Literal> outputs(static_cast<std::size_t>(program.outputs));
+  std::vector<void*> memory(program.buffers.size(), nullptr);
+  for (std::size_t b = 0; b < program.buffers.size(); ++b) {
+    const Buffer& buffer = program.buffers[b];
+    if (buffer.kind == Buffer::Kind::Input) memory[b] = inputs[static_cast<std::size_t>(buffer.index)].data();
+    if (buffer.kind != Buffer::Kind::Output) continue;
+    Literal& out = outputs[static_cast<std::size_t>(buffer.index)];
+    out = buffer.donated_from >= 0
+              ? Literal(buffer.type, inputs[static_cast<std::size_t>(buffer.donated_from)].storage())
+              : Literal(buffer.type);
+    if (buffer.donated_from < 0) std::memset(out.data(), 0xBB, out.bytes());
+    memory[b] = out.data();
+  }
+  for (const auto& alias : program.aliases)
+    outputs[static_cast<std::size_t>(alias.output)] = alias.input >= 0
+                                                          ? inputs[static_cast<std::size_t>(alias.input)]
+                                                          : program.constants[static_cast<std::size_t>(alias.constant)];
+  run_steps(program, memory, arena.data(), run_kernel);
   return outputs;
 }
 

@@ -2,6 +2,7 @@
 // functions against long double.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <functional>
 #include <limits>
@@ -271,6 +272,59 @@ Texts slope(const std::function<Value(Builder&, Value)>& build, const std::vecto
       interpret(*transform::jvp(graph, {true}), std::vector<Literal>{row(at), Literal::full(row(at).type(), 1)})[1]);
 }
 
+TEST(Semantics, BranchesOutOfRange) {
+  std::vector<GraphPtr> branches;
+  for (const double value : {10, 20, 30}) {
+    auto graph = std::make_shared<Graph>("branch");
+    graph->results = {Builder{*graph}.full(DType::F32, value)};
+    branches.push_back(graph);
+  }
+  const auto chosen = [&](std::int32_t index) {
+    return run(Op::Case, {Literal::full_integer({DType::I32, {}}, index)}, {}, branches).get_double(0);
+  };
+  EXPECT_EQ(chosen(0), 10);
+  EXPECT_EQ(chosen(2), 30);
+  EXPECT_EQ(chosen(3), 30);
+  EXPECT_EQ(chosen(-1), 30);
+  EXPECT_EQ(chosen(std::numeric_limits<std::int32_t>::min()), 30);
+}
+
+/// (a0, b0, a1, b1) -> a0 direction b0
+GraphPtr by_first(const char* direction) {
+  auto graph = std::make_shared<Graph>("comparator");
+  for (int i = 0; i < 4; ++i) graph->parameter({DType::F32, {}});
+  graph->results = {Builder{*graph}.compare(graph->parameters[0], graph->parameters[1], direction)};
+  return graph;
+}
+
+TEST(Semantics, OrderOfEquals) {
+  const std::vector<float> keys{2, 1, 2, 1, 1}, marks{0, 1, 2, 3, 4};
+  const auto order = [&](const char* direction, bool is_stable) {
+    Graph graph;
+    for (int i = 0; i < 2; ++i) graph.parameter({DType::F32, {5}});
+    graph.results = graph.add(Op::Sort, graph.parameters, {{"dimension", std::int64_t{0}}, {"is_stable", is_stable}},
+                              {by_first(direction)});
+    const Literal made = interpret(graph, std::vector{row(keys), row(marks)})[1];
+    return std::vector<float>(made.as<float>().begin(), made.as<float>().end());
+  };
+  EXPECT_EQ(order("LT", false), (std::vector<float>{1, 3, 4, 0, 2}));
+  EXPECT_EQ(order("GT", true), (std::vector<float>{0, 2, 1, 3, 4}));
+  std::vector<float> any = order("NE", true);  // no order at all
+  std::sort(any.begin(), any.end());
+  EXPECT_EQ(any, marks);
+}
+
+TEST(Semantics, LargestElements) {
+  Graph graph;
+  graph.parameter({DType::F32, {8}});
+  graph.results = graph.add(Op::TopK, graph.parameters, {{"k", std::int64_t{8}}});
+  const float nan = std::nanf("");
+  const auto made =
+      interpret(graph, std::vector{row(std::vector<float>{-nan, 1, -0.0F, 0, 1, nan, -INFINITY, INFINITY})});
+  EXPECT_EQ(texts(made[0]), (std::vector<std::string>{"nan", "inf", "1", "1", "0", "-0", "-inf", "nan"}));
+  EXPECT_EQ(texts(made[1]), (std::vector<std::string>{"5", "7", "1", "4", "3", "2", "6", "0"}));
+}
+
 TEST(Semantics, DerivativesAtTies) {
   const auto relu = [](Builder& b, Value x) { return b.binary(Op::Maximum, x, b.zeros_like(x)); };
   EXPECT_EQ(slope(relu, {-1, 0, 1}), (Texts{"0", "0.5", "1"}));
@@ -316,6 +370,17 @@ TEST(Semantics, DerivativesOfPowersAtZero) {
   EXPECT_EQ(slope(to_the(2), {0, -3}), (Texts{"0", "-6"}));
   EXPECT_EQ(slope([](Builder& b, Value x) { return b.binary(Op::Power, b.zeros_like(x), x); }, {2, 3}),
             (Texts{"0", "0"}));
+}
+
+TEST(Semantics, DerivativesOfOrders) {
+  Graph graph;
+  graph.parameter({DType::F32, {3}});
+  graph.results = graph.add(Op::TopK, graph.parameters, {{"k", std::int64_t{2}}});
+  const auto largest = transform::jvp(graph, {true});
+  const auto made =
+      interpret(*largest, std::vector{row(std::vector<float>{1, 7, 3}), row(std::vector<float>{5, 6, 8})});
+  EXPECT_EQ(texts(made[2]), (std::vector<std::string>{"6", "8"}));
+  EXPECT_EQ(texts(made[3]), (std::vector<std::string>{"0", "0"}));
 }
 
 TEST(Semantics, DerivativesOfWhatIsPiecewiseConstant) {

@@ -52,11 +52,24 @@ TEST(TextErrors, SayWhereAndWhat) {
       {around("%y = stablehlo.ad %x, %x : tensor<2x3xf32>"),
        "2:6: there is no operation 'stablehlo.ad'; did you mean stablehlo.add?"},
       {around("%y = stablehlo.logg %x : tensor<2x3xf32>"), "did you mean stablehlo.log?"},
+      {around("%y:2 = \"stablehlo.fft\"(%x, %x) : (tensor<2x3xf32>, tensor<2x3xf32>) -> (tensor<2x3xf32>, "
+              "tensor<2x3xf32>)"),
+       "2:8: line 2: stablehlo.fft is not supported yet", kNo},
       {around("%y:2 = \"stablehlo.sort\"(%x, %x) : (tensor<2x3xf32>, tensor<2x3xf32>) -> (tensor<2x3xf32>, "
               "tensor<2x3xf32>)"),
-       "2:8: line 2: stablehlo.sort is not supported yet", kNo},
-      {around("%y = stablehlo.while(%a = %x) : tensor<2x3xf32> cond { } do { }"),
-       "line 2: stablehlo.while is not supported yet", kNo},
+       "takes one region, the comparator"},
+      {around("%y = stablehlo.while(%a = %x) : tensor<2x3xf32> do { }"),
+       "expected 'cond' and the condition of the loop, found 'do'"},
+      {around("%y = stablehlo.while(%a = %x) : tensor<2x3xf32>, tensor<i32> cond { } do { }"),
+       "a loop has one type for each value that it carries"},
+      {around("%y = stablehlo.while(%a = %x) : tensor<2x3xf32> cond {\nstablehlo.return %a : tensor<2x3xf32>\n} do "
+              "{\nstablehlo.return %a : tensor<2x3xf32>\n}"),
+       "the results of the condition must be (i1[]), not (f32[2, 3])"},
+      {around("%y = \"stablehlo.case\"(%i) ({\nstablehlo.return %x : tensor<2x3xf32>\n}, {\nstablehlo.return %i : "
+              "tensor<i32>\n}) : (tensor<i32>) -> tensor<2x3xf32>"),
+       "the results of branch 1 must be (f32[2, 3]), not (i32[])"},
+      {around("%y:2 = chlo.top_k(%x, k = 4) : tensor<2x3xf32> -> (tensor<2x4xf32>, tensor<2x4xi32>)"),
+       "k is 4 and the last dimension has 3 elements"},
       {around("%y = chlo.lgamma %x : tensor<2x3xf32> -> tensor<2x3xf32>"), "line 2: chlo.lgamma is not supported yet",
        kNo},
       {around("%y = stablehlo.negate %z : tensor<2x3xf32>"), "2:23: %z is not defined before this line"},
@@ -107,8 +120,8 @@ TEST(TextErrors, SayWhereAndWhat) {
        "the integer 99999999999999999999 does not fit 64 bits"},
       {around("%c = stablehlo.constant dense<0.0> : tensor<f32>\n%y = stablehlo.reduce(%x init: %c) across dimensions "
               "= [0, 1] : (tensor<2x3xf32>, tensor<f32>) -> tensor<f32>\n reducer(%a: tensor<f32>, %b: tensor<f32>) "
-              "{\n%s = stablehlo.add %a, %c : tensor<f32>\nstablehlo.return %s : tensor<f32>\n}"),
-       "5:24: %c comes from outside this region; bodies that use outer values are not supported yet", kNo},
+              "{\n%s = stablehlo.add %a, %i : tensor<f32>\nstablehlo.return %s : tensor<f32>\n}"),
+       "5:24: %i comes from outside this region; here only constants may", kNo},
       {around("%y = check.expect_equal %x, %x : tensor<2x3xf32>"),
        "there is no check 'check.expect_equal'; did you mean check.expect_eq?", kNo},
       {around("%y = \"stablehlo.negate\"(%x) : (tensor<2x3xf32>) -> tensor<2x3xf32> \x01"),

@@ -38,4 +38,7 @@ constexpr bool is_elementwise(Family f) {
   return f == Family::Unary || f == Family::Binary || f == Family::Elementwise;
 }
 
+/// Operations whose regions are programs that run none, one or many times.
+constexpr bool is_control_flow(Op op) { return op == Op::While || op == Op::If || op == Op::Case || op == Op::Scan; }
+
 }  // namespace tessera::ir

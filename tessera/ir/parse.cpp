@@ -10,6 +10,8 @@
 #include <algorithm>
 #include <charconv>
 
+#include "tessera/ir/control.hpp"
+
 namespace tessera::ir {
 namespace {
 
@@ -197,7 +199,7 @@ void Parser::define(Scope& scope, const std::string& name, Values values, std::s
   if (!scope.values.emplace(name, std::move(values)).second) lexer_.fail(at, fmt::format("%{} is defined twice", name));
 }
 
-Value Parser::use(const Scope& scope, const Token& token) {
+std::optional<Value> Parser::find(Scope& scope, const Token& token) {
   std::string_view name = token.text;
   std::size_t index = 0;
   const std::size_t hash = name.find('#');
@@ -206,8 +208,7 @@ Value Parser::use(const Scope& scope, const Token& token) {
     if (error != std::errc()) lexer_.fail(token.at, "the number of a result does not fit");
     name = name.substr(0, hash);
   }
-  const std::string key(name);
-  if (const auto found = scope.values.find(key); found != scope.values.end()) {
+  if (const auto found = scope.values.find(std::string(name)); found != scope.values.end()) {
     if (index >= found->second.size())
       lexer_.fail(token.at,
                   fmt::format("%{} has {} results, number {} is asked for", name, found->second.size(), index));
@@ -215,12 +216,33 @@ Value Parser::use(const Scope& scope, const Token& token) {
       lexer_.fail(token.at, fmt::format("%{} has {} results: write %{}#0", name, found->second.size(), name));
     return found->second[index];
   }
-  for (const Scope* outer = scope.outer; outer != nullptr; outer = outer->outer)
-    if (outer->values.contains(key))
-      lexer_.fail(
-          token.at,
-          fmt::format("%{} comes from outside this region; bodies that use outer values are not supported yet", name),
-          ErrorKind::Unsupported);
+  if (scope.outer == nullptr) return std::nullopt;
+  const std::optional<Value> outer = find(*scope.outer, token);
+  return outer ? std::optional(from_outside(scope, *outer, token)) : std::nullopt;
+}
+
+/// What stands for an outer value in a region.
+Value Parser::from_outside(Scope& scope, Value outer, const Token& token) {
+  if (const auto known = scope.inner.find(outer); known != scope.inner.end()) return known->second;
+  const Graph& around = scope.outer->graph;
+  Value made = kZero;
+  if (scope.outside == Outside::Captured) {
+    made = scope.graph.parameter(around.type(outer));
+    scope.captures.push_back(outer);
+  } else if (const Node* node = around.producer(outer); node != nullptr && node->op == Op::Constant) {
+    const Node copy = *node;
+    made = scope.graph.append(copy, {}, around.types(copy.results))[0];
+  } else {
+    lexer_.fail(token.at,
+                fmt::format("%{} comes from outside this region; here only constants may", token.text.substr(0, 60)),
+                ErrorKind::Unsupported);
+  }
+  return scope.inner[outer] = made;
+}
+
+Value Parser::use(Scope& scope, const Token& token) {
+  if (const std::optional<Value> found = find(scope, token)) return *found;
+  const std::string_view name = token.text.substr(0, token.text.find('#'));
   std::vector<std::string> names;
   for (const auto& [known, values] : scope.values) {
     names.push_back(known);
@@ -239,12 +261,13 @@ void Parser::skip_location() {
   lexer_.skip_balanced();
 }
 
-GraphPtr Parser::region(const Scope& outer, std::vector<std::pair<std::string, TensorType>> parameters) {
+Parser::Region Parser::region(Scope& outer, Outside outside,
+                              std::vector<std::pair<std::string, TensorType>> parameters) {
   const Token open = lexer_.expect("{", "before a region");
   if (++depth_ > kMaxDepth)
     lexer_.fail(open.at, fmt::format("calls and regions nest deeper than {}", kMaxDepth), ErrorKind::Unsupported);
   auto graph = std::make_shared<Graph>("body");
-  Scope scope{*graph, &outer};
+  Scope scope{*graph, &outer, outside};
   if (lexer_.token().kind == TokenKind::Caret) {
     lexer_.next();
     if (lexer_.accept("(")) {
@@ -265,7 +288,38 @@ GraphPtr Parser::region(const Scope& outer, std::vector<std::pair<std::string, T
   lexer_.expect("}", "after the return: a region is one block");
   count_operations(*graph, open.at);
   --depth_;
-  return graph;
+  return {std::move(graph), std::move(scope.captures)};
+}
+
+void Parser::close(Scope& scope, Operation& operation, std::vector<Region> regions) {
+  Branches closed;
+  for (const Region& region : regions)
+    for (const Value v : region.captures)
+      if (std::find(closed.captures.begin(), closed.captures.end(), v) == closed.captures.end())
+        closed.captures.push_back(v);
+  const bool loop = operation.name == "stablehlo.while";
+  for (std::size_t r = 0; r < regions.size(); ++r) {
+    Graph& graph = *regions[r].graph;
+    const Values& captures = regions[r].captures;
+    const Values captured(graph.parameters.end() - static_cast<std::ptrdiff_t>(captures.size()),
+                          graph.parameters.end());
+    graph.parameters.resize(graph.parameters.size() - captures.size());
+    for (const Value v : closed.captures) {
+      const auto at = static_cast<std::size_t>(std::find(captures.begin(), captures.end(), v) - captures.begin());
+      if (at < captures.size())
+        graph.parameters.push_back(captured[at]);
+      else  // only another region uses it
+        graph.parameter(scope.graph.type(v));
+      if (loop && r == 1) graph.results.push_back(graph.parameters.back());  // it stays as it is
+    }
+    closed.regions.push_back(std::move(regions[r].graph));
+  }
+  if (operation.name == "stablehlo.if" || operation.name == "stablehlo.case") {
+    closed = in_order_of_use(closed);
+    for (const GraphPtr& region : closed.regions) count_operations(*region, operation.at);
+  }
+  operation.regions = std::move(closed.regions);
+  operation.operands.insert(operation.operands.end(), closed.captures.begin(), closed.captures.end());
 }
 
 void Parser::body(Scope& scope) {

@@ -52,11 +52,23 @@ class Parser {
   Module module();
 
  private:
-  /// The names that a function or region defines. `outer` is looked at for better messages only: bodies are closed.
+  /// What the regions of an operation do with values from outside.
+  enum class Outside : std::uint8_t {
+    Constants,  ///< constants are copied into them
+    Captured,   ///< they become parameters, and operands of the operation
+  };
+  /// The names that a function or region defines, and what a region uses of its surroundings.
   struct Scope {
     Graph& graph;
-    const Scope* outer = nullptr;
+    Scope* outer = nullptr;
+    Outside outside = Outside::Constants;
     std::unordered_map<std::string, Values> values = {};
+    std::map<Value, Value> inner = {};  ///< of values outside
+    Values captures = {};               ///< values outside that became parameters, in this order
+  };
+  struct Region {
+    std::shared_ptr<Graph> graph;
+    Values captures;  ///< bound to the last parameters
   };
   struct Signature {
     std::vector<TensorType> operands, results;
@@ -93,9 +105,14 @@ class Parser {
   /// Operations up to and with the return; its values become the graph's results.
   void body(Scope& scope);
   void operation(Scope& scope);
-  GraphPtr region(const Scope& outer, std::vector<std::pair<std::string, TensorType>> parameters = {});
+  Region region(Scope& outer, Outside outside, std::vector<std::pair<std::string, TensorType>> parameters = {});
+  /// Gives the regions of an operation the same captures: the operation takes them as operands.
+  void close(Scope& scope, Operation& operation, std::vector<Region> regions);
   void define(Scope& scope, const std::string& name, Values values, std::size_t at);
-  Value use(const Scope& scope, const Token& token);
+  Value use(Scope& scope, const Token& token);
+  /// The value of that name in this scope or one around it; nothing when there is none.
+  std::optional<Value> find(Scope& scope, const Token& token);
+  Value from_outside(Scope& scope, Value outer, const Token& token);
   void skip_location();
   void count_operations(const Graph& graph, std::size_t at);
 
@@ -128,6 +145,8 @@ class Parser {
   bool option(Operation& operation);
   void slice_ranges(Operation& operation);
   void reduce_form(Scope& scope, Operation& operation);
+  void while_form(Scope& scope, Operation& operation);
+  void top_k_form(Scope& scope, Operation& operation);
   void convolution_form(Scope& scope, Operation& operation);
   void call_form(Scope& scope, Operation& operation);
   void composite_form(Scope& scope, Operation& operation);
@@ -140,6 +159,8 @@ class Parser {
   Values build_primitive(Scope& scope, Operation& operation, Op op);
   Values build_call(Scope& scope, Operation& operation, Op op);
   Values build_chlo(Scope& scope, Operation& operation);
+  Values build_scan(Scope& scope, Operation& operation);
+  Values build_top_k(Scope& scope, Operation& operation);
   Values build_check(Scope& scope, Operation& operation);
   static bool is_known(std::string_view name);
   [[noreturn]] void refuse(const Operation& operation) const;

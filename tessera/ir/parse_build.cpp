@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "tessera/ir/control.hpp"
 #include "tessera/ir/custom_call.hpp"
 #include "tessera/ir/parse.hpp"
 
@@ -14,7 +15,7 @@ namespace {
 using Kind = TextAttribute::Kind;
 
 /// Operations that StableHLO has and the table of primitives has not.
-constexpr std::array<std::string_view, 48> kNotSupported = {"after_all",
+constexpr std::array<std::string_view, 44> kNotSupported = {"after_all",
                                                             "all_gather",
                                                             "all_reduce",
                                                             "all_to_all",
@@ -22,7 +23,6 @@ constexpr std::array<std::string_view, 48> kNotSupported = {"after_all",
                                                             "batch_norm_inference",
                                                             "batch_norm_training",
                                                             "broadcast",
-                                                            "case",
                                                             "cholesky",
                                                             "collective_broadcast",
                                                             "collective_permute",
@@ -39,7 +39,6 @@ constexpr std::array<std::string_view, 48> kNotSupported = {"after_all",
                                                             "fft",
                                                             "get_dimension_size",
                                                             "get_tuple_element",
-                                                            "if",
                                                             "imag",
                                                             "infeed",
                                                             "map",
@@ -54,16 +53,18 @@ constexpr std::array<std::string_view, 48> kNotSupported = {"after_all",
                                                             "rng_bit_generator",
                                                             "send",
                                                             "set_dimension_size",
-                                                            "sort",
                                                             "torch_index_select",
                                                             "triangular_solve",
                                                             "tuple",
                                                             "unary_einsum",
                                                             "uniform_dequantize",
-                                                            "uniform_quantize",
-                                                            "while"};
+                                                            "uniform_quantize"};
 
 constexpr std::string_view kOwnPrefix = "tessera.";
+
+bool is_captured(std::string_view name) {
+  return name == "stablehlo.while" || name == "stablehlo.if" || name == "stablehlo.case";
+}
 
 std::string types_text(const std::vector<TensorType>& types) {
   std::vector<std::string> texts;
@@ -71,7 +72,10 @@ std::string types_text(const std::vector<TensorType>& types) {
   return fmt::format("({})", fmt::join(texts, ", "));
 }
 
-bool is_supported_in_text(Op op) { return op != Op::LinearCall && op != Op::Erf && op != Op::Call; }
+/// Operations of the dialect stablehlo.
+bool is_supported_in_text(Op op) {
+  return op != Op::LinearCall && op != Op::Erf && op != Op::TopK && op != Op::Call && op != Op::Scan;
+}
 
 }  // namespace
 
@@ -172,6 +176,14 @@ void Parser::check_types(const Scope& scope, const Operation& operation, const V
     lexer_.fail(s.at == 0 ? operation.at : s.at, fmt::format("{}: the types of the {} are {}, written here as {}",
                                                              operation.name, what, types_text(have), types_text(said)));
   };
+  if (is_captured(operation.name)) {  // what regions use from outside is not written
+    const auto starts = [](const std::vector<TensorType>& written, const std::vector<TensorType>& have) {
+      return written.size() <= have.size() && std::equal(written.begin(), written.end(), have.begin());
+    };
+    if (!starts(s.operands, have_operands)) differ("operands", s.operands, have_operands);
+    if (s.functional && !starts(s.results, have_results)) differ("results", s.results, have_results);
+    return;
+  }
   if (s.functional) {
     if (s.operands != have_operands) differ("operands", s.operands, have_operands);
     if (s.results != have_results) differ("results", s.results, have_results);
@@ -214,6 +226,7 @@ bool Parser::is_known(std::string_view name) {
     const auto op = parse_op(name.substr(10));
     return op && is_supported_in_text(*op);
   }
+  if (name == "chlo.top_k") return true;
   if (name.starts_with("chlo.")) {
     const std::vector<std::string>& names = chlo_names();
     return std::find(names.begin(), names.end(), name.substr(5)) != names.end();
@@ -224,6 +237,7 @@ bool Parser::is_known(std::string_view name) {
 Values Parser::build(Scope& scope, Operation& operation) {
   const std::string_view name = operation.name;
   if (name == "func.call") return build_call(scope, operation, Op::Call);
+  if (name == "chlo.top_k") return build_primitive(scope, operation, Op::TopK);
   if (name.starts_with("chlo.")) return build_chlo(scope, operation);
   if (name.starts_with("check.")) return build_check(scope, operation);
   if (name == "tessera.linear_call") return build_primitive(scope, operation, Op::LinearCall);
@@ -340,6 +354,12 @@ Values Parser::build_primitive(Scope& scope, Operation& operation, Op op) {
     case Op::Reduce: lists({"dimensions"}); break;
     case Op::Concatenate: a.set("dimension", integer_field(operation, "dimension")); break;
     case Op::DynamicSlice: lists({"slice_sizes"}); break;
+    case Op::Sort:
+      a.set("dimension", operation.fields.find("dimension") != nullptr ? integer_field(operation, "dimension")
+                                                                       : static_cast<std::int64_t>(rank) - 1);
+      flags({"is_stable"});
+      break;
+    case Op::TopK: a.set("k", integer_field(operation, "k")); break;
     case Op::Gather:
       lists_of("dimension_numbers",
                {"offset_dims", "collapsed_slice_dims", "operand_batching_dims", "start_indices_batching_dims",
@@ -428,7 +448,39 @@ Values Parser::build_primitive(Scope& scope, Operation& operation, Op op) {
     if (!value) lexer_.fail(operation.fields.items[i].at, fmt::format("'{}' has no value that a graph can hold", n));
     a.set(n.substr(kOwnPrefix.size()), std::move(*value));
   }
-  const Values results = add(scope, operation, op, std::move(a), operation.regions);
+  Values results = add(scope, operation, op, std::move(a), operation.regions);
+  check_types(scope, operation, results);
+  // A while also carries what its regions use from outside; the text names only its own results.
+  if (op == Op::While && operation.results < results.size() && operation.results >= operation.signature.operands.size())
+    results.resize(operation.results);
+  return results;
+}
+
+/// top_k as exports carry it.
+Values Parser::build_top_k(Scope& scope, Operation& operation) {
+  const TextAttribute* numbers = operation.fields.find("composite_attributes");
+  const TextAttribute* k = numbers == nullptr ? nullptr : numbers->find("k");
+  if (k == nullptr || k->kind != Kind::Integer)
+    lexer_.fail(operation.at, "the composite \"chlo.top_k\" needs 'k' in 'composite_attributes'");
+  const Values results = add(scope, operation, Op::TopK, {{"k", k->integer}});
+  check_types(scope, operation, results);
+  return results;
+}
+
+/// A scan, from the composite as which it is written: the step is the further body.
+Values Parser::build_scan(Scope& scope, Operation& operation) {
+  const TextAttribute& numbers = field(operation, "composite_attributes");
+  const TextAttribute* bodies = operation.fields.find("tessera.bodies");
+  if (bodies == nullptr || bodies->items.size() != 1 || numbers.kind != Kind::Fields)
+    lexer_.fail(operation.at, fmt::format("the composite \"{}\" needs its numbers in 'composite_attributes', and its "
+                                          "step in 'tessera.bodies'",
+                                          kScanName));
+  function_graph(word_field(operation, "decomposition"), operation.at);
+  Attributes a;
+  for (std::size_t i = 0; i < numbers.names.size(); ++i)
+    if (auto kept = stored(numbers.items[i])) a.set(numbers.names[i], std::move(*kept));
+  const Values results =
+      add(scope, operation, Op::Scan, std::move(a), {function_graph(bodies->items[0].text, bodies->items[0].at)});
   check_types(scope, operation, results);
   return results;
 }
@@ -440,6 +492,8 @@ Values Parser::build_call(Scope& scope, Operation& operation, Op op) {
   if (op == Op::Composite) {
     // Exports carry operations of chlo as composites; those that are known here need no body, except in f64.
     const std::string name = word_field(operation, "name");
+    if (name == kScanName) return build_scan(scope, operation);
+    if (name == "chlo.top_k") return build_top_k(scope, operation);
     const bool in_double = std::any_of(operation.operands.begin(), operation.operands.end(),
                                        [&](Value v) { return scope.graph.dtype(v) == DType::F64; });
     if (name == "chlo.erf" || (name.starts_with("chlo.") && is_known(name) && !in_double)) {

@@ -21,11 +21,15 @@ void Parser::generic_form(Scope& scope, Operation& operation) {
     lexer_.expect(">", "after the properties");
   }
   if (lexer_.accept("(")) {
+    const std::string& name = operation.name;
+    const bool captures = name == "stablehlo.while" || name == "stablehlo.if" || name == "stablehlo.case";
+    std::vector<Region> regions;
     if (!lexer_.is(")")) {
-      do operation.regions.push_back(region(scope));
+      do regions.push_back(region(scope, captures ? Outside::Captured : Outside::Constants));
       while (lexer_.accept(","));
     }
     lexer_.expect(")", "after the regions");
+    close(scope, operation, std::move(regions));
   }
   type_suffix(operation);
 }
@@ -48,6 +52,8 @@ void Parser::type_suffix(Operation& operation) {
 void Parser::pretty_form(Scope& scope, Operation& operation) {
   const std::string& name = operation.name;
   if (name == "stablehlo.reduce") return reduce_form(scope, operation);
+  if (name == "stablehlo.while") return while_form(scope, operation);
+  if (name == "chlo.top_k") return top_k_form(scope, operation);
   if (name == "stablehlo.convolution") return convolution_form(scope, operation);
   if (name == "stablehlo.custom_call" || name == "func.call") return call_form(scope, operation);
   if (name == "stablehlo.composite") return composite_form(scope, operation);
@@ -217,7 +223,48 @@ void Parser::reduce_form(Scope& scope, Operation& operation) {
     lexer_.expect(")", "after the two parameters");
   }
   first.insert(first.end(), second.begin(), second.end());
-  operation.regions.push_back(region(scope, std::move(first)));
+  close(scope, operation, {region(scope, Outside::Constants, std::move(first))});
+}
+
+/// while(%a = %0, %b = %1) : T, U [attributes {...}] cond { ... } do { ... }
+void Parser::while_form(Scope& scope, Operation& operation) {
+  std::vector<std::pair<std::string, TensorType>> parameters;
+  lexer_.expect("(", "before what the loop carries");
+  if (!lexer_.is(")")) {
+    do {
+      const Token name = lexer_.expect(TokenKind::Value, "the name of a carried value");
+      lexer_.expect("=", "after the name of a carried value");
+      operation.operands.push_back(use(scope, lexer_.expect(TokenKind::Value, "its initial value")));
+      parameters.emplace_back(std::string(name.text), scope.graph.type(operation.operands.back()));
+    } while (lexer_.accept(","));
+  }
+  lexer_.expect(")", "after what the loop carries");
+  if (!parameters.empty()) {
+    lexer_.expect(":", "before the types of what the loop carries");
+    operation.signature = signature();
+    if (operation.signature.functional || operation.signature.operands.size() != parameters.size())
+      lexer_.fail(operation.signature.at, "a loop has one type for each value that it carries");
+  }
+  if (lexer_.accept_word("attributes")) {
+    if (!lexer_.is("{")) lexer_.fail_expected("'{' before the attributes of the loop");
+    merge_dictionary(operation.fields);
+  }
+  if (!lexer_.accept_word("cond")) lexer_.fail_expected("'cond' and the condition of the loop");
+  std::vector<Region> regions;
+  regions.push_back(region(scope, Outside::Captured, parameters));
+  if (!lexer_.accept_word("do")) lexer_.fail_expected("'do' and the body of the loop");
+  regions.push_back(region(scope, Outside::Captured, std::move(parameters)));
+  close(scope, operation, std::move(regions));
+}
+
+/// top_k(%x, k = 4) : T -> (T, U)
+void Parser::top_k_form(Scope& scope, Operation& operation) {
+  lexer_.expect("(", "before the operand");
+  operation.operands.push_back(use(scope, lexer_.expect(TokenKind::Value, "the operand")));
+  lexer_.expect(",", "after the operand");
+  if (!option(operation)) lexer_.fail_expected("'k = ...'");
+  lexer_.expect(")", "after k");
+  type_suffix(operation);
 }
 
 /// convolution(%a, %b) dim_numbers = ..., window = {...} {attributes} : types

@@ -20,7 +20,7 @@ const std::vector<std::optional<Primitive>>& table() {
   static const auto* const rows = [] {
     auto* list = new std::vector<std::optional<Primitive>>(kOpCount);
     for (auto* family : {leaf_rows, unary_rows, binary_rows, elementwise_rows, movement_rows, indexing_rows,
-                         reduction_rows, window_rows, product_rows, structure_rows})
+                         reduction_rows, window_rows, sort_rows, product_rows, structure_rows, control_rows})
       for (Primitive& row : family()) (*list)[static_cast<std::size_t>(row.op)] = std::move(row);
     return list;
   }();

@@ -77,6 +77,11 @@ struct BatchContext {
     shape.insert(shape.begin(), size);
     return build.broadcast_in_dim(operands[i], shape, dimensions);
   }
+  [[nodiscard]] Values all_with_batch() const {
+    Values all;
+    for (std::size_t i = 0; i < operands.size(); ++i) all.push_back(with_batch(i));
+    return all;
+  }
 };
 
 using Index = std::vector<kernel::Expr>;
@@ -174,8 +179,10 @@ std::vector<Primitive> movement_rows();     // rows_movement.cpp
 std::vector<Primitive> indexing_rows();     // rows_indexing.cpp: dynamic slices, gather, scatter
 std::vector<Primitive> reduction_rows();    // rows_reduction.cpp: reduce
 std::vector<Primitive> window_rows();       // rows_window.cpp: reduce_window, select_and_scatter
+std::vector<Primitive> sort_rows();         // rows_sort.cpp: sort, top_k
 std::vector<Primitive> product_rows();      // rows_product.cpp: dot_general, convolution
 std::vector<Primitive> structure_rows();    // rows_structure.cpp: call, composite, custom_call, barrier
+std::vector<Primitive> control_rows();      // rows_control.cpp: while, if, case, scan
 
 // Rules that many rows share.
 /// jvp of a primitive that is linear in all operands together: the primitive itself, on the tangents.

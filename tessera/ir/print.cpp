@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "tessera/ir/control.hpp"
 #include "tessera/ir/text.hpp"
 
 namespace tessera::ir {
@@ -199,7 +200,13 @@ class Printer {
     const std::string& operator[](Value v) const { return names[static_cast<std::size_t>(v)]; }
   };
 
-  static bool has_functions(Op op) { return op == Op::Call || op == Op::Composite; }
+  static bool has_functions(Op op) { return op == Op::Call || op == Op::Composite || op == Op::Scan; }
+
+  /// What the functions of a call are named after.
+  static const std::string& base_name(const Node& node) {
+    static const std::string scan(kScanName);
+    return node.op == Op::Scan ? scan : node.attributes.string(node.op == Op::Call ? "callee" : "name");
+  }
 
   /// Gives every body of a call a symbol: equal bodies of one name are printed once.
   void collect(const Graph& graph) {
@@ -210,21 +217,38 @@ class Printer {
           collect(body);
           continue;
         }
-        if (symbols_.contains(&body)) continue;
-        const std::string& base = node.attributes.string(node.op == Op::Call ? "callee" : "name");
-        const std::string wanted = i == 0 ? base : fmt::format("{}.{}", base, i);
-        auto& known = by_key_[wanted + '\n' + body.key()];
-        if (known.empty()) {
-          known = wanted;
-          for (int n = 0; !used_.insert(known).second; ++n) known = fmt::format("{}_{}", wanted, n);
-          symbols_[&body] = known;
-          functions_.push_back(&body);
-          collect(body);
+        const std::string& base = base_name(node);
+        if (node.op == Op::Scan) {
+          name_function(body, base + ".step");
+          name_function(*scans_.emplace(&node, decomposed(graph, node)).first->second, base);
         } else {
-          symbols_[&body] = known;
+          name_function(body, i == 0 ? base : fmt::format("{}.{}", base, i));
         }
       }
     }
+  }
+
+  void name_function(const Graph& body, const std::string& wanted) {
+    if (symbols_.contains(&body)) return;
+    auto& known = by_key_[wanted + '\n' + body.key()];
+    if (!known.empty()) {
+      symbols_[&body] = known;
+      return;
+    }
+    known = wanted;
+    for (int n = 0; !used_.insert(known).second; ++n) known = fmt::format("{}_{}", wanted, n);
+    symbols_[&body] = known;
+    functions_.push_back(&body);
+    collect(body);
+  }
+
+  /// The loop that others, who do not know a scan, run.
+  static GraphPtr decomposed(const Graph& graph, const Node& node) {
+    auto loop = std::make_shared<Graph>(std::string(kScanName));
+    Builder build{*loop, {}};
+    for (const Value v : node.operands) loop->parameter(graph.type(v));
+    loop->results = scan_as_while(build, node, loop->parameters);
+    return loop;
   }
 
   void function(const Graph& graph, const std::string& name, const char* visibility) {
@@ -265,6 +289,15 @@ class Printer {
       if (options_.debug_locations && node.location.known()) out_ += "  // " + tessera::to_string(node.location);
       out_ += '\n';
     }
+  }
+
+  /// A branch: its parameters are values of the surroundings.
+  void branch(const Scope& outer, const Node& node, const Graph& body, int indent) {
+    Scope scope{body, std::vector<std::string>(body.values.size())};
+    for (std::size_t i = 0; i < body.parameters.size(); ++i)
+      scope.names[static_cast<std::size_t>(body.parameters[i])] = outer[node.operands[i + 1]];
+    out_ += "{\n";
+    region_body(scope, indent);
   }
 
   /// ({ ^bb0(...): ... }): a body with its parameters.
@@ -309,7 +342,13 @@ class Printer {
   static std::string signature(const Scope& scope, const Node& node) {
     std::string results = types(scope.graph, node.results);
     if (node.results.size() != 1) results = '(' + results + ')';
-    return fmt::format("({}) -> {}", types(scope.graph, node.operands), results);
+    return fmt::format("({}) -> {}", types(scope.graph, own_operands(node)), results);
+  }
+
+  /// Those that the text lists: what branches use they find in their surroundings.
+  static std::span<const Value> own_operands(const Node& node) {
+    const std::span<const Value> all(node.operands);
+    return node.op == Op::If || node.op == Op::Case ? all.first(1) : all;
   }
 
   static std::string attribute_dictionary(const std::string& items) { return items.empty() ? "" : " {" + items + '}'; }
@@ -317,8 +356,10 @@ class Printer {
   /// What StableHLO has no name for: attributes left over, and a call's further bodies.
   std::string leftovers(const Node& node, const Reader& attributes) const {
     Items items{attributes.rest(node.op == Op::CustomCall ? "" : "tessera.")};
-    if (has_functions(node.op)) {
-      const std::string& base = node.attributes.string(node.op == Op::Call ? "callee" : "name");
+    if (node.op == Op::Scan) {
+      items.add("tessera.bodies", fmt::format("[{}]", symbol(symbols_.at(node.regions[0].get()))));
+    } else if (has_functions(node.op)) {
+      const std::string& base = base_name(node);
       if (node.op == Op::Call && symbols_.at(node.regions.at(0).get()) != base)
         items.add("tessera.callee", quoted(base));
       std::vector<std::string> further;
@@ -329,7 +370,19 @@ class Printer {
     return attribute_dictionary(items.text);
   }
 
-  std::string body_symbol(const Node& node) const { return symbol(symbols_.at(node.regions.at(0).get())); }
+  std::string body_symbol(const Node& node) const {
+    return symbol(symbols_.at(node.op == Op::Scan ? scans_.at(&node).get() : node.regions.at(0).get()));
+  }
+
+  /// A scan is a composite to others.
+  static std::string composite_name(const Node& node, Reader& a) {
+    return node.op == Op::Scan ? std::string(kScanName) : a.string("name");
+  }
+  static std::string composite_attributes(const Node& node, Reader& a) {
+    if (node.op != Op::Scan) return a.has("composite_attributes") ? attribute_text(a.any("composite_attributes")) : "";
+    for (const auto& [name, value] : node.attributes) a.taken(name);
+    return dictionary_text(node.attributes);
+  }
 
   /// The type of a product's result is text of its own; the attribute stands for one that does not follow from the
   /// operands.
@@ -439,16 +492,22 @@ class Printer {
         a.taken("callee");
         out_ += fmt::format("func.call {}({}){} : {}", body_symbol(node), operands, leftovers(node, a), type_form);
         return true;
+      case Op::While: return pretty_while(scope, node, a, indent);
+      case Op::TopK:
+        out_ += fmt::format("chlo.top_k({}, k = {}){} : {} -> ({})", operands, a.integer("k"), leftovers(node, a),
+                            type_of(0), types(graph, node.results));
+        return true;
+      case Op::Scan:
       case Op::Composite: {
-        form = fmt::format(" {}{}{}", quoted(a.string("name")), operands.empty() ? "" : " ", operands);
+        form = fmt::format(" {}{}{}", quoted(composite_name(node, a)), operands.empty() ? "" : " ", operands);
         Items items;
-        if (a.has("composite_attributes"))
-          items.add("composite_attributes", attribute_text(a.any("composite_attributes")));
+        if (const std::string more = composite_attributes(node, a); !more.empty())
+          items.add("composite_attributes", more);
         items.add("decomposition", body_symbol(node));
         if (a.has("version")) items.add("version", fmt::format("{} : i32", a.integer("version")));
         const std::string rest = leftovers(node, a);
         if (!rest.empty()) items.text += ", " + rest.substr(2, rest.size() - 3);
-        out_ += fmt::format("{}{} {{{}}} : {}", op, form, items.text, type_form);
+        out_ += fmt::format("stablehlo.composite{} {{{}}} : {}", form, items.text, type_form);
         return true;
       }
       case Op::CustomCall:
@@ -537,21 +596,46 @@ class Printer {
     return true;
   }
 
+  /// while(%a = %0, %b = %1) : T, U, then the regions: one list of names serves both.
+  bool pretty_while(Scope& scope, const Node& node, Reader& a, int indent) {
+    if (node.operands.empty()) return false;
+    std::vector<std::string> parameters, bound;
+    for (const Value v : node.operands) {
+      parameters.push_back(fmt::format("%arg{}", next_argument_++));
+      bound.push_back(parameters.back() + " = " + scope[v]);
+    }
+    out_ += fmt::format("stablehlo.while({}) : {}", fmt::join(bound, ", "), types(scope.graph, node.operands));
+    if (const std::string rest = leftovers(node, a); !rest.empty()) out_ += " attributes" + rest;
+    for (const std::size_t i : {0U, 1U}) {
+      const Graph& body = *node.regions[i];
+      Scope inner{body, std::vector<std::string>(body.values.size())};
+      for (std::size_t p = 0; p < parameters.size(); ++p)
+        inner.names[static_cast<std::size_t>(body.parameters[p])] = parameters[p];
+      out_ += i == 0 ? fmt::format("\n{:{}}cond {{\n", "", indent) : " do {\n";
+      region_body(inner, indent);
+    }
+    return true;
+  }
+
   void generic(Scope& scope, const Node& node, Reader& a, int indent) {
     take_result_type(scope, node, a);
     const std::string properties = generic_properties(node, a);
     const bool call = node.op == Op::Call;
-    const char* dialect = call                        ? "func"
-                          : node.op == Op::Erf        ? "chlo"
-                          : node.op == Op::LinearCall ? "tessera"
-                                                      : "stablehlo";
-    out_ += fmt::format("\"{}.{}\"({})", dialect, name(node.op), names(scope, node.operands));
+    const char* dialect = call                                        ? "func"
+                          : node.op == Op::Erf || node.op == Op::TopK ? "chlo"
+                          : node.op == Op::LinearCall                 ? "tessera"
+                                                                      : "stablehlo";
+    out_ += fmt::format("\"{}.{}\"({})", dialect, name(node.op == Op::Scan ? Op::Composite : node.op),
+                        names(scope, own_operands(node)));
     if (!properties.empty()) out_ += fmt::format(" <{{{}}}>", properties);
     if (!node.regions.empty() && !has_functions(node.op)) {
       out_ += " (";
       for (std::size_t i = 0; i < node.regions.size(); ++i) {
         if (i > 0) out_ += ", ";
-        region(*node.regions[i], indent);
+        if (node.op == Op::If || node.op == Op::Case)
+          branch(scope, node, *node.regions[i], indent);
+        else
+          region(*node.regions[i], indent);
       }
       out_ += ')';
     }
@@ -642,11 +726,17 @@ class Printer {
         a.taken("callee");
         items.add("callee", body_symbol(node));
         break;
+      case Op::Sort:
+        integers("dimension", "i64");
+        flags({"is_stable"});
+        break;
+      case Op::TopK: integers("k", "i64"); break;
+      case Op::Scan:
       case Op::Composite:
-        if (a.has("composite_attributes"))
-          items.add("composite_attributes", attribute_text(a.any("composite_attributes")));
+        if (const std::string more = composite_attributes(node, a); !more.empty())
+          items.add("composite_attributes", more);
         items.add("decomposition", body_symbol(node));
-        items.add("name", quoted(a.string("name")));
+        items.add("name", quoted(composite_name(node, a)));
         if (a.has("version")) integers("version", "i32");
         break;
       case Op::CustomCall: items.add("call_target_name", quoted(a.string("call_target_name"))); break;
@@ -659,6 +749,7 @@ class Printer {
   std::string out_;
   int next_value_ = 0;
   int next_argument_ = 0;
+  std::unordered_map<const Node*, GraphPtr> scans_;  ///< their loops
   std::unordered_map<const Graph*, std::string> symbols_;
   std::unordered_map<std::string, std::string> by_key_;
   std::unordered_set<std::string> used_;

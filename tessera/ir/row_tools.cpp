@@ -142,6 +142,17 @@ void check_region(const InferContext& context, std::size_t which, const std::vec
   check(region.result_types(), results, "results");
 }
 
+void require_types(const char* what, const std::vector<TensorType>& have, std::span<const TensorType> want,
+                   std::string hint) {
+  const auto list = [](std::span<const TensorType> types) {
+    std::vector<std::string> texts;
+    for (const TensorType& type : types) texts.push_back(to_string(type));
+    return fmt::format("({})", fmt::join(texts, ", "));
+  };
+  if (!std::equal(have.begin(), have.end(), want.begin(), want.end()))
+    broken(fmt::format("{} must be {}, not {}", what, list(want), list(have)), std::move(hint));
+}
+
 bool contains(const Integers& list, std::int64_t value) {
   return std::find(list.begin(), list.end(), value) != list.end();
 }

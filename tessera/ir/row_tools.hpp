@@ -53,6 +53,10 @@ std::int64_t window_count(std::int64_t extent, std::int64_t window, const Slidin
 void check_region(const InferContext& context, std::size_t which, const std::vector<DType>& parameters,
                   const std::vector<DType>& results);
 
+/// Throws RuleError unless `have` are the types `want`: "the parameters of the body must be (...), not (...)".
+void require_types(const char* what, const std::vector<TensorType>& have, std::span<const TensorType> want,
+                   std::string hint = {});
+
 inline std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
 bool contains(const Integers& list, std::int64_t value);
 /// Each plus `by`: dimension numbers after `by` leading dimensions were added.

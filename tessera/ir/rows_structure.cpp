@@ -15,17 +15,10 @@ namespace {
 
 using rules::require;
 
-std::string list(std::span<const TensorType> types) { return "(" + encode_types(types) + ")"; }
-
 std::vector<TensorType> concatenated(std::span<const TensorType> a, std::span<const TensorType> b) {
   std::vector<TensorType> both(a.begin(), a.end());
   both.insert(both.end(), b.begin(), b.end());
   return both;
-}
-
-void require_types(const char* what, const std::vector<TensorType>& have, std::span<const TensorType> want) {
-  require(std::equal(have.begin(), have.end(), want.begin(), want.end()),
-          fmt::format("{} must be {}, not {}", what, list(want), list(have)));
 }
 
 // ---- call and composite ----

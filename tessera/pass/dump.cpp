@@ -41,7 +41,7 @@ std::string describe(const ir::Graph& graph, ir::Value value) {
 }
 
 std::string to_string(const Fusion& fusion) {
-  const char* const kinds[] = {"map", "rows", "columns", "library", "host", "update"};
+  const char* const kinds[] = {"map", "rows", "columns", "library", "host", "control", "update"};
   const char* const holds[] = {"inlined", "scalar", "scratch", "stored"};
   std::string text;
   for (const Cluster& cluster : fusion.clusters) {

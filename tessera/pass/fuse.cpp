@@ -315,15 +315,19 @@ class Fuser {
         const Literal& value = node.attributes.literal("value");
         if (!value.is_splat() && value.size() > 0) demand(node.results[0]);
       }
-      if (node.op == Op::CustomCall)
+      if (node.op == Op::CustomCall || ir::is_control_flow(node.op))
         for (const Value v : node.operands) demand(v);
       if (updates_in_place(node))
         for (std::size_t i = 0; i < node.results.size(); ++i) demand(node.operands[i]);
-      if (node.op == Op::CustomCall || updates_in_place(node) || node.op == Op::Reduce || node.op == Op::ReduceWindow ||
-          node.op == Op::SelectAndScatter ||
+      if (whole(node) || node.op == Op::Reduce || node.op == Op::ReduceWindow || node.op == Op::SelectAndScatter ||
           ((node.op == Op::DotGeneral || node.op == Op::Convolution) && !library_base(node.results[0])))
         for (const Value v : node.results) demand(v);
     }
+  }
+
+  /// One step computes all of its results.
+  static bool whole(const Node& node) {
+    return node.op == Op::CustomCall || updates_in_place(node) || ir::is_control_flow(node.op);
   }
 
   [[nodiscard]] bool library_base(Value v) const {
@@ -390,9 +394,8 @@ class Fuser {
     return node.op != Op::Constant && node.op != Op::Iota && node.op != Op::Reshape;
   }
   [[nodiscard]] bool hard_boundary(const Node& node) const {
-    if (updates_in_place(node)) return true;
+    if (whole(node)) return true;
     switch (node.op) {
-      case Op::CustomCall:
       case Op::Reduce:
       case Op::ReduceWindow:
       case Op::SelectAndScatter:
@@ -461,10 +464,11 @@ class Fuser {
         Group group;
         if (library)
           group.cluster = library_[v];
-        else if (node.op == Op::CustomCall || updates_in_place(node)) {
-          group.cluster.kind = updates_in_place(node) ? Cluster::Kind::Update
-                               : is_library(node)     ? Cluster::Kind::Library
-                                                      : Cluster::Kind::Host;
+        else if (whole(node)) {
+          group.cluster.kind = updates_in_place(node)         ? Cluster::Kind::Update
+                               : ir::is_control_flow(node.op) ? Cluster::Kind::Control
+                               : is_library(node)             ? Cluster::Kind::Library
+                                                              : Cluster::Kind::Host;
           group.cluster.node = &node;
         } else if (item.form && item.form->inner == 1) {
           group.cluster.kind = Cluster::Kind::Rows;
@@ -473,8 +477,7 @@ class Fuser {
           group.cluster.kind = Cluster::Kind::Columns;
           group.cluster.columns = *item.form;
         }
-        const bool whole_node = node.op == Op::CustomCall || updates_in_place(node);
-        if (whole_node && v != node.results[0]) {
+        if (whole(node) && v != node.results[0]) {
           item.group = groups_.size() - 1;
           groups_.back().items.push_back(items_.size());
           groups_.back().cluster.cost += item.cost;

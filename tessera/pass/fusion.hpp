@@ -52,13 +52,14 @@ struct Cluster {
     Columns,  ///< reductions over leading dimensions, beside items of the domain they reduce
     Library,
     Host,
-    Update,  ///< scatter or dynamic_update_slice, in the memory of what it updates
+    Control,  ///< a loop or branches: programs of their own
+    Update,   ///< scatter or dynamic_update_slice, in the memory of what it updates
   } kind = Kind::Map;
   std::vector<Item> items;         ///< in an order in which they can be computed
   std::int64_t rows = 1;           ///< Rows
   ReduceForm columns;              ///< Columns
   double cost = 0;                 ///< operations of all iterations, roughly
-  const ir::Node* node = nullptr;  ///< Library, Host, Update
+  const ir::Node* node = nullptr;  ///< Library, Host, Control, Update
   // Library: the last value of the chain of epilogues is the item.
   std::vector<LibraryCall::Epilogue> epilogue;
   ir::Values epilogue_operands;
@@ -99,15 +100,21 @@ Step schedule(const Fusion& fusion, const Group& group, const Target& target,
 ir::Graph simplify(const ir::Graph& graph);
 /// Reductions with one contiguous group of dimensions; large ones in two stages, so that threads can share them.
 ir::Graph split_reductions(const ir::Graph& graph, const Target& target);
+/// By result of a region: the parameter whose memory it may take, as the same carried value; -1 where there is none.
+using Carried = std::vector<std::int32_t>;
 /// Marks scatters, and those dynamic_update_slices whose operand nobody else needs, as updates in place. What they may
-/// not overwrite is copied first.
-ir::Graph separate_updates(const ir::Graph& graph);
+/// not overwrite is copied first. What a loop carries is updated where it lies.
+ir::Graph separate_updates(const ir::Graph& graph, const Carried& carried = {});
 /// Operands of products and convolutions in bf16, results as they were; those for which the target has a library kernel
 /// in f32 alone stay.
 ir::Graph lower_precision(const ir::Graph& graph, const Target& target);
 
-/// Offsets in the arena, and outputs and temporaries in the memory of what dies.
-void plan_memory(Program& program, const std::vector<bool>& donated);
+/// A region as a program, every result in memory of its own or in that of the parameter that `carried` names.
+Program lower_region(const ir::Graph& region, const Target& target, const Carried& carried);
+
+/// Offsets in the arena, and outputs and temporaries in the memory of what dies. With `carried`, outputs take no other
+/// input's memory than it says.
+void plan_memory(Program& program, const std::vector<bool>& donated, const Carried* carried = nullptr);
 
 /// "f32[128, 10] add at model.cpp:12": for plans and comments.
 std::string describe(const ir::Graph& graph, ir::Value value);

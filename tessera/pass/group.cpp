@@ -207,7 +207,9 @@ class GpuGrouper {
 std::vector<Group> group(const Fusion& fusion, const Target& target) {
   std::vector<Cluster> clusters;
   for (const Cluster& cluster : fusion.clusters)
-    if (cluster.kind == Cluster::Kind::Host || !is_empty(cluster, *fusion.graph)) clusters.push_back(cluster);
+    if (cluster.kind == Cluster::Kind::Host || cluster.kind == Cluster::Kind::Control ||
+        !is_empty(cluster, *fusion.graph))
+      clusters.push_back(cluster);
   return target.is_gpu() ? GpuGrouper(fusion, std::move(clusters)).run() : group_cpu(clusters);
 }
 

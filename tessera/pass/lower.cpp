@@ -19,28 +19,26 @@ Value owner_of(const ir::Graph& graph, Value v) {
   return v;
 }
 
-/// Results that share their memory with one another get a copy of their own.
-void separate_results(ir::Graph& graph) {
+/// Results that share their memory with one another get a copy of their own; in a region also those that are parameters
+/// or constants.
+void separate_results(ir::Graph& graph, bool region) {
   std::set<Value> seen;
   for (Value& result : graph.results) {
     const Value owner = owner_of(graph, result);
     const Node* node = graph.producer(owner);
-    if (node == nullptr || node->op == Op::Constant) continue;
-    if (!seen.insert(owner).second) result = graph.add1(Op::OptimizationBarrier, {result});
+    const bool outside = node == nullptr || node->op == Op::Constant;
+    if (outside ? region : !seen.insert(owner).second) result = graph.add1(Op::OptimizationBarrier, {result});
   }
 }
 
-}  // namespace
-
-Program lower(const ir::Graph& traced, const Target& target, const CompileOptions& options) {
-  Dump dump(traced.name);
-  if (dump.active()) dump.write("trace", ir::to_string(traced, true));
+Program lower_graph(const ir::Graph& traced, const Target& target, const CompileOptions& options,
+                    const Carried* carried, Dump& dump) {
   ir::Graph graph = simplify(traced);
   if (target.prepare != nullptr) graph = simplify(target.prepare(graph));
   if (options.precision == Precision::BFloat16) graph = simplify(lower_precision(graph, target));
   graph = split_reductions(graph, target);
-  graph = separate_updates(graph);
-  separate_results(graph);
+  graph = separate_updates(graph, carried != nullptr ? *carried : Carried());
+  separate_results(graph, carried != nullptr);
   if (dump.active()) dump.write("simplified", ir::to_string(graph, true));
   const Fusion fusion = fuse(graph, target);
   if (dump.active()) dump.write("fused", to_string(fusion));
@@ -62,8 +60,13 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
     if (buffer_of[static_cast<std::size_t>(v)] >= 0) return;
     const auto made = static_cast<std::int32_t>(program.buffers.size());
     program.buffers.push_back({kind, graph.type(v), index, 0, -1, describe(graph, v)});
-    for (Value w = v; w >= 0; w = updated_from[static_cast<std::size_t>(w)])
+    for (Value w = v; w >= 0; w = updated_from[static_cast<std::size_t>(w)]) {
       buffer_of[static_cast<std::size_t>(w)] = made;
+      // What a loop carries and updates lies in one place.
+      const auto parameter = std::find(graph.parameters.begin(), graph.parameters.end(), w);
+      if (w != v && parameter != graph.parameters.end())
+        program.buffers.back().donated_from = static_cast<std::int32_t>(parameter - graph.parameters.begin());
+    }
   };
   for (std::size_t i = 0; i < graph.parameters.size(); ++i)
     add_buffer(graph.parameters[i], Buffer::Kind::Input, static_cast<std::int32_t>(i));
@@ -99,23 +102,48 @@ Program lower(const ir::Graph& traced, const Target& target, const CompileOption
   }
   for (const Group& clusters : group(fusion, target)) {
     Step step = schedule(fusion, clusters, target, buffer_of);
+    if (!step.inner.programs.empty()) {
+      step.buffers.push_back(static_cast<std::int32_t>(program.buffers.size()));
+      const TensorType bytes{DType::U8, {static_cast<std::int64_t>(step.inner.bytes)}};
+      program.buffers.push_back(
+          {Buffer::Kind::Temporary, bytes, 0, 0, -1, "memory inside " + std::string(ir::name(step.library.node.op))});
+    }
     for (const std::int32_t b : std::set<std::int32_t>(step.buffers.begin(), step.buffers.end()))
       step.bytes += static_cast<double>(byte_size(program.buffers[static_cast<std::size_t>(b)].type));
     program.steps.push_back(std::move(step));
   }
-  plan_memory(program, options.donated);
+  plan_memory(program, options.donated, carried);
+  return program;
+}
+
+}  // namespace
+
+Program lower_region(const ir::Graph& region, const Target& target, const Carried& carried) {
+  CompileOptions options;
+  options.precision = target.precision;
+  options.donated.assign(region.parameters.size(), false);
+  for (const std::int32_t parameter : carried)
+    if (parameter >= 0) options.donated[static_cast<std::size_t>(parameter)] = true;
+  Dump dump(region.name);
+  return lower_graph(region, target, options, &carried, dump);
+}
+
+Program lower(const ir::Graph& traced, const Target& target, const CompileOptions& options) {
+  Dump dump(traced.name);
+  if (dump.active()) dump.write("trace", ir::to_string(traced, true));
+  Program program = lower_graph(traced, target, options, nullptr, dump);
   if (dump.active()) {
     std::string kernels, sources;
     std::vector<const kernel::Kernel*> of_gpu;
     std::vector<std::string> names;
-    for (const Step& step : program.steps) {
-      if (step.kind != Step::Kind::Kernel) continue;
+    each_step(program, [&](const Step& step) {
+      if (step.kind != Step::Kind::Kernel) return;
       kernels += kernel::to_string(step.kernel) + "\n";
       sources += kernel::render_c(step.kernel) + "\n";
-      if (step.kernel.threads() == 0) continue;
+      if (step.kernel.threads() == 0) return;
       names.push_back(step.kernel.name + "_" + std::to_string(of_gpu.size()));
       of_gpu.push_back(&step.kernel);
-    }
+    });
     dump.write("kernels", kernels);
     dump.write("kernels.c", sources);
     if (!of_gpu.empty()) dump.write("kernels.cu", kernel::render_cuda(of_gpu, names));

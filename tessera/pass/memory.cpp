@@ -128,6 +128,14 @@ std::vector<Lifetime> lifetimes(const Program& program) {
 
 /// Buffer `from` ends in this step and `to` begins in it; may they be one memory?
 bool may_share(const Step& step, std::int32_t from, std::int32_t to) {
+  if (step.kind == Step::Kind::Loop) {  // what is carried in place begins in the memory of its first value
+    if (std::count(step.buffers.begin(), step.buffers.end(), from) != 1) return false;
+    const std::size_t operands = step.library.node.operands.size();
+    for (std::size_t c = 0; c < step.inner.carried; ++c)
+      if (step.inner.in_place[c] && step.buffers[step.inner.constants + c] == from && step.buffers[operands + c] == to)
+        return true;
+    return false;
+  }
   if (step.kind != Step::Kind::Kernel) return false;
   const auto argument = [&](std::int32_t buffer) {
     return static_cast<std::size_t>(std::find(step.buffers.begin(), step.buffers.end(), buffer) - step.buffers.begin());
@@ -139,7 +147,7 @@ std::size_t bytes_of(const Buffer& buffer) { return byte_size(buffer.type); }
 
 }  // namespace
 
-void plan_memory(Program& program, const std::vector<bool>& donated) {
+void plan_memory(Program& program, const std::vector<bool>& donated, const Carried* carried) {
   const std::vector<Lifetime> lives = lifetimes(program);
   const auto count = static_cast<std::int32_t>(program.buffers.size());
   const auto buffer = [&](std::int32_t b) -> Buffer& { return program.buffers[static_cast<std::size_t>(b)]; };
@@ -150,9 +158,15 @@ void plan_memory(Program& program, const std::vector<bool>& donated) {
   std::vector<bool> taken(static_cast<std::size_t>(program.inputs), false);
   for (const auto& alias : program.aliases)
     if (alias.input >= 0) taken[static_cast<std::size_t>(alias.input)] = true;
-  std::vector<std::int32_t> own(static_cast<std::size_t>(program.outputs), -1);
-  for (std::size_t in = donated.size(), out = own.size(); in-- > 0 && out > 0;)
-    if (donated[in]) own[--out] = static_cast<std::int32_t>(in);
+  for (const Buffer& b : program.buffers)
+    if (b.donated_from >= 0) taken[static_cast<std::size_t>(b.donated_from)] = true;
+  Carried own(static_cast<std::size_t>(program.outputs), -1);
+  if (carried != nullptr) {
+    own = *carried;
+  } else {
+    for (std::size_t in = donated.size(), out = own.size(); in-- > 0 && out > 0;)
+      if (donated[in]) own[--out] = static_cast<std::int32_t>(in);
+  }
   const auto place = [&](bool in_own, bool in_step) {
     for (std::int32_t out = 0; out < count; ++out) {
       if (buffer(out).kind != Buffer::Kind::Output || buffer(out).donated_from >= 0 || life(out).first == kNever)
@@ -176,7 +190,8 @@ void plan_memory(Program& program, const std::vector<bool>& donated) {
     }
   };
   for (const bool in_own : {true, false})
-    for (const bool in_step : {true, false}) place(in_own, in_step);
+    for (const bool in_step : {true, false})
+      if (in_own || carried == nullptr) place(in_own, in_step);
 
   // Temporaries: those that a kernel turns into one another share a slot.
   struct Slot {
@@ -238,6 +253,7 @@ void verify(const Program& program) {
     if (step.kind == Step::Kind::Kernel && step.kernel.arguments.size() != step.buffers.size())
       fail(
           fmt::format("step {} has {} buffers for {} arguments", s, step.buffers.size(), step.kernel.arguments.size()));
+    for (const Program& inner : step.inner.programs) verify(inner);
     const std::vector<Access> list = accesses(step);
     for (std::size_t i = 0; i < list.size(); ++i) {
       const auto b = static_cast<std::size_t>(step.buffers[i]);
@@ -286,6 +302,22 @@ void verify(const Program& program) {
   }
 }
 
+void each_step(const Program& program, const std::function<void(const Step&)>& visit) {
+  for (const Step& step : program.steps) {
+    visit(step);
+    for (const Program& inner : step.inner.programs) each_step(inner, visit);
+  }
+}
+
+namespace {
+std::string indented(const std::string& lines) {
+  std::string text = "      ";
+  for (const char c : lines) text += c == '\n' ? "\n      " : std::string(1, c);
+  text.resize(text.size() - 6);
+  return text;
+}
+}  // namespace
+
 std::string to_string(const Program& program) {
   std::string text = fmt::format("program {}: {} inputs, {} outputs, {} steps, arena {} bytes\n", program.name,
                                  program.inputs, program.outputs, program.steps.size(), program.arena_bytes);
@@ -295,8 +327,10 @@ std::string to_string(const Program& program) {
     if (step.kind == Step::Kind::Kernel) {
       what = fmt::format("kernel {} ({} iterations)", step.kernel.name, step.kernel.parallel_extent());
     } else {
-      what =
-          fmt::format("{} {}", step.kind == Step::Kind::Library ? "library" : "host", ir::name(step.library.node.op));
+      const char* const words[] = {"kernel", "library", "host", "loop", "branch"};
+      what = fmt::format("{} {}", words[static_cast<int>(step.kind)], ir::name(step.library.node.op));
+      if (step.kind == Step::Kind::Loop && step.inner.steps != kUntilFalse)
+        what += fmt::format(" of {} steps", step.inner.steps);
       for (const auto& epilogue : step.library.epilogue)
         what += epilogue.kind == LibraryCall::Epilogue::Kind::Relu      ? " + relu"
                 : epilogue.kind == LibraryCall::Epilogue::Kind::AddBias ? " + bias"
@@ -309,6 +343,7 @@ std::string to_string(const Program& program) {
     text += fmt::format("  {:3} {}:{} ->{}", s, what, reads, writes);
     if (step.location.known()) text += "  at " + to_string(step.location);
     text += '\n';
+    for (const Program& inner : step.inner.programs) text += indented(to_string(inner));
   }
   const char* const kinds[] = {"input", "output", "temporary", "constant"};
   const std::vector<Lifetime> lives = lifetimes(program);

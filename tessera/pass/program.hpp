@@ -59,11 +59,38 @@ struct Target {
   [[nodiscard]] bool is_gpu() const { return multiprocessors > 0; }
 };
 
+struct Program;
+
+/// What a step of kind Loop or Branch runs. Its programs have inputs and outputs of their own, bound to the memory of
+/// the step's buffers; nothing is copied in or out.
+///   Loop    inputs of the body: constants, what is carried, slices of the others; outputs: what is carried, then
+///           slices. The condition takes constants and what is carried, and gives one bool.
+///   Branch  inputs: all operands but the first, which selects the program.
+struct Inner {
+  std::vector<Program>
+      programs;  ///< Loop: the body, then the condition where there is one; Branch: one for each branch
+  std::size_t constants = 0, carried = 0;  ///< Loop: of the operands
+  std::int64_t steps = 0;                  ///< Loop: how many there are; kUntilFalse: as long as the condition holds
+  bool reverse = false;                    ///< Loop: the slices are taken from the last to the first
+  /// Loop, by carried value: the body writes it where it reads it. Otherwise steps write in turn into the result and
+  /// into a spare place.
+  std::vector<bool> in_place;
+  // Offsets in the step's last buffer: spare places by carried value; the condition's answer; on a GPU, places of
+  // slices that do not begin where kernels and libraries want it, by sliced operand, then by stacked result; the
+  // programs' arena. kNoPlace where there is none.
+  std::vector<std::size_t> spare, slices;
+  std::size_t answer = 0, arena = 0, bytes = 0;
+};
+constexpr std::int64_t kUntilFalse = -1;
+constexpr std::size_t kNoPlace = ~std::size_t{0};
+
 struct Step {
-  enum class Kind : std::uint8_t { Kernel, Library, Host } kind = Kind::Kernel;
+  enum class Kind : std::uint8_t { Kernel, Library, Host, Loop, Branch } kind = Kind::Kernel;
   kernel::Kernel kernel;
-  LibraryCall library;  ///< Host: a custom_call that runs on the host; its node only
-  /// Buffers: Kernel: one for each kernel argument; Library and Host: operands, then results.
+  LibraryCall library;  ///< Host: a custom_call that runs on the host; its node only. Loop and Branch: the node
+  Inner inner;
+  /// Buffers: Kernel: one for each kernel argument; Library and Host: operands, then results; Loop and Branch:
+  /// operands, then results, then memory for what runs inside.
   std::vector<std::int32_t> buffers;
   std::vector<bool> once;  ///< Kernel: by argument: no element is stored twice
   double operations = 0;
@@ -88,6 +115,9 @@ struct Program {
 /// All passes: simplify, precision, choose library kernels and layouts, fuse, schedule, plan memory.
 /// Writes the stages to TESSERA_DUMP when that is set. Throws Error (Unsupported) naming node and reason.
 Program lower(const ir::Graph& graph, const Target& target, const CompileOptions& options);
+
+/// Calls visit(step) for each step, and for those inside of loops and branches behind the step that holds them.
+void each_step(const Program& program, const std::function<void(const Step&)>& visit);
 
 /// The plan for people: steps in order, buffers with offsets, the peak and its largest tenants.
 std::string to_string(const Program& program);

@@ -195,7 +195,9 @@ Step schedule(const Fusion& fusion, const Group& group, const Target& target,
   const ir::Graph& graph = *fusion.graph;
   Step step;
   const Cluster& last = group.clusters.back();
-  if (last.kind == Cluster::Kind::Library || last.kind == Cluster::Kind::Host) {
+  if (last.kind == Cluster::Kind::Control) {
+    step = control_step(fusion, last, target, buffer_of);
+  } else if (last.kind == Cluster::Kind::Library || last.kind == Cluster::Kind::Host) {
     step = library_step(fusion, last, buffer_of);
     const ir::Primitive& row = ir::primitive(step.library.node.op);
     if (row.cost)

@@ -88,6 +88,10 @@ struct TransposedOperands {
 };
 TransposedOperands transposed_operands(const Fusion& fusion, const Cluster& cluster);
 
+/// The step of a loop or of branches, all but the buffer for what runs inside (control.cpp).
+Step control_step(const Fusion& fusion, const Cluster& cluster, const Target& target,
+                  const std::vector<std::int32_t>& buffer_of);
+
 // The statements of clusters, appended to the emitter's kernel: each of schedule_cpu.cpp's by itself,
 void schedule_cpu(Emitter& emitter, const Group& group, const Target& target);
 // schedule_gpu.cpp's with the one Grid loop around all of them.

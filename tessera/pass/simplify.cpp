@@ -115,6 +115,11 @@ class Rewriter {
         const Values made = to_.append(copy, copy.operands, types);
         for (std::size_t i = 0; i < made.size(); ++i) map_[index(node.results[i])] = made[i];
       }
+      if (node.op == Op::While) {  // what its body hands on as it is
+        const Graph& body = *node.regions[1];
+        for (std::size_t i = 0; i < body.results.size(); ++i)
+          if (body.results[i] == body.parameters[i]) map_[index(node.results[i])] = copy.operands[i];
+      }
       for (const Value v : node.results) uses_[map_[index(v)]] += uses[index(v)];
     }
     for (const Value v : from_.results) to_.results.push_back(map_[index(v)]);
@@ -258,7 +263,7 @@ class Rewriter {
 
   Value fold(const Node& node, const TensorType& type) {
     if (node.op == Op::Constant || node.op == Op::BroadcastInDim || node.op == Op::CustomCall ||
-        node.op == Op::OptimizationBarrier)
+        node.op == Op::OptimizationBarrier || ir::is_control_flow(node.op))
       return -1;
     if (element_count(type.shape) > kFoldLimit || (node.operands.empty() && node.op != Op::Iota)) return -1;
     if (node.op == Op::Iota) return -1;
@@ -590,15 +595,41 @@ bool updates_in_place(const ir::Node& node) {
   return (node.op == Op::Scatter || node.op == Op::DynamicUpdateSlice) && node.attributes.boolean("in_place", false);
 }
 
-ir::Graph separate_updates(const ir::Graph& from) {
+namespace {
+
+/// By node: it updates what a loop carries, step by step up to the result that is carried on; nobody else reads that.
+std::vector<bool> carried_updates(const ir::Graph& graph, const std::vector<int>& uses, const Carried& carried) {
+  std::vector<bool> updates(graph.nodes.size(), false);
+  for (std::size_t r = 0; r < carried.size(); ++r) {
+    if (carried[r] < 0) continue;
+    const Value parameter = graph.parameters[static_cast<std::size_t>(carried[r])];
+    std::vector<std::size_t> chain;
+    Value v = graph.results[r];
+    while (v != parameter && uses[static_cast<std::size_t>(v)] == 1 && graph.producer(v) != nullptr) {
+      const Node& node = *graph.producer(v);
+      if (node.op != Op::DynamicUpdateSlice && (node.op != Op::Scatter || node.results.size() != 1)) break;
+      chain.push_back(static_cast<std::size_t>(graph.values[static_cast<std::size_t>(v)].node));
+      v = node.operands[0];
+    }
+    if (v != parameter || uses[static_cast<std::size_t>(v)] != 1) continue;
+    for (const std::size_t n : chain) updates[n] = true;
+  }
+  return updates;
+}
+
+}  // namespace
+
+ir::Graph separate_updates(const ir::Graph& from, const Carried& carried) {
   std::vector<int> uses(from.values.size(), 0);
   for (const Value v : from.results) ++uses[static_cast<std::size_t>(v)];
   for (const Node& node : from.nodes)
     for (const Value v : node.operands) ++uses[static_cast<std::size_t>(v)];
+  const std::vector<bool> of_carried = carried_updates(from, uses, carried);
   Graph to(from.name);
   Values map(from.values.size(), -1);
   for (const Value p : from.parameters) map[static_cast<std::size_t>(p)] = to.parameter(from.type(p));
-  for (const Node& node : from.nodes) {
+  for (std::size_t n = 0; n < from.nodes.size(); ++n) {
+    const Node& node = from.nodes[n];
     Node copy = node;
     for (Value& v : copy.operands) v = map[static_cast<std::size_t>(v)];
     const auto free = [&](std::size_t i) {
@@ -606,12 +637,13 @@ ir::Graph separate_updates(const ir::Graph& from) {
       return uses[static_cast<std::size_t>(node.operands[i])] == 1 && by != nullptr && by->op != Op::Constant &&
              by->op != Op::Reshape;
     };
-    if (node.op == Op::Scatter) {
+    if (of_carried[n]) {
+      copy.attributes.set("in_place", true);
+    } else if (node.op == Op::Scatter) {
       copy.attributes.set("in_place", true);
       for (std::size_t i = 0; i < node.results.size(); ++i)
         if (!free(i)) copy.operands[i] = to.add1(Op::OptimizationBarrier, {copy.operands[i]}, {}, {}, node.location);
-    }
-    if (node.op == Op::DynamicUpdateSlice && free(0)) {
+    } else if (node.op == Op::DynamicUpdateSlice && free(0)) {
       // Otherwise one pass that selects is as good as a copy.
       const Node& by = *to.producer(copy.operands[0]);
       if (updates_in_place(by) || by.op == Op::DotGeneral || by.op == Op::Convolution || by.op == Op::CustomCall)

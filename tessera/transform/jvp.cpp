@@ -91,6 +91,8 @@ Values linearize(Graph& graph, const Graph& body, const Values& primals, Values&
       node_tangents.assign(node.results.size(), kZero);
     } else if (node.op == Op::Call || node.op == Op::Composite) {
       results = linearize_call(graph, node, operands, node_tangents, mode);
+    } else if (is_control_flow(node.op)) {
+      results = linearize_control(graph, node, operands, node_tangents, mode);
     } else {
       results = graph.append(node, operands, body.types(node.results));
       const auto& rule = primitive(node.op).jvp;
@@ -126,6 +128,41 @@ GraphPtr jvp(const Graph& graph, const std::vector<bool>& wrt) {
   for (std::size_t r = 0; r < results.size(); ++r)
     out->results.push_back(tangents[r] == kZero ? build.zeros_like(results[r]) : tangents[r]);
   return prune(*out);
+}
+
+std::shared_ptr<Graph> extract(const Graph& from, const Values& parameters, const std::vector<TensorType>& types,
+                               const Values& results) {
+  auto out = std::make_shared<Graph>(from.name);
+  Values map(from.values.size(), kZero);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    const Value made = out->parameter(types[i]);
+    if (parameters[i] != kZero) map[static_cast<std::size_t>(parameters[i])] = made;
+  }
+  std::vector<bool> needed(from.values.size(), false);
+  const auto need = [&](const Values& values) {
+    for (const Value v : values) needed[static_cast<std::size_t>(v)] = map[static_cast<std::size_t>(v)] == kZero;
+  };
+  need(results);
+  std::vector<bool> keep(from.nodes.size(), false);
+  for (std::size_t n = from.nodes.size(); n-- > 0;) {
+    const Values& made = from.nodes[n].results;
+    keep[n] = std::any_of(made.begin(), made.end(), [&](Value v) { return needed[static_cast<std::size_t>(v)]; });
+    if (keep[n]) need(from.nodes[n].operands);
+  }
+  const auto mapped = [&](const Values& list) {
+    Values to;
+    for (const Value v : list) to.push_back(map[static_cast<std::size_t>(v)]);
+    return to;
+  };
+  for (std::size_t n = 0; n < from.nodes.size(); ++n) {
+    if (!keep[n]) continue;
+    const Node& node = from.nodes[n];
+    const Values made = out->append(node, mapped(node.operands), from.types(node.results));
+    for (std::size_t r = 0; r < made.size(); ++r)
+      if (Value& to = map[static_cast<std::size_t>(node.results[r])]; to == kZero) to = made[r];
+  }
+  out->results = mapped(results);
+  return out;
 }
 
 GraphPtr prune(const Graph& graph, const std::vector<bool>& drop) {

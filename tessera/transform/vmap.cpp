@@ -1,7 +1,7 @@
 // Vectorisation: every node that a batched value reaches, by its row's batch rule.
 #include <algorithm>
 
-#include "tessera/ir/primitive.hpp"
+#include "tessera/transform/linearize.hpp"
 #include "tessera/transform/transform.hpp"
 
 namespace tessera::transform {
@@ -29,6 +29,7 @@ Values batch_call(const BatchContext& context) {
 Values batch_node(const BatchContext& context) {
   const Node& node = context.node;
   if (node.op == Op::Call || node.op == Op::Composite || node.op == Op::LinearCall) return batch_call(context);
+  if (is_control_flow(node.op)) return batch_control(context);
   const auto& rule = primitive(node.op).batch;
   if (!rule)
     throw Error(ErrorKind::Unsupported,
@@ -38,7 +39,7 @@ Values batch_node(const BatchContext& context) {
 
 }  // namespace
 
-GraphPtr vmap(const Graph& graph, const std::vector<bool>& batched, std::int64_t size) {
+Batched vmap_partly(const Graph& graph, const std::vector<bool>& batched, std::int64_t size) {
   auto out = std::make_shared<Graph>(graph.name + ".vmap");
   Values map(graph.values.size(), kZero);
   std::vector<bool> carries(graph.values.size(), false);
@@ -65,14 +66,29 @@ GraphPtr vmap(const Graph& graph, const std::vector<bool>& batched, std::int64_t
       carries[static_cast<std::size_t>(node.results[r])] = any;
     }
   }
-  Builder build{*out};
-  const Node none;
+  Batched made{out, {}};
   for (const Value r : graph.results) {
-    const Values operand = {map[static_cast<std::size_t>(r)]};
-    const std::vector<bool> carried = {carries[static_cast<std::size_t>(r)]};
-    out->results.push_back(BatchContext{build, none, operand, carried, size}.with_batch(0));
+    out->results.push_back(map[static_cast<std::size_t>(r)]);
+    made.results.push_back(carries[static_cast<std::size_t>(r)]);
   }
-  return out;
+  return made;
+}
+
+void batch_results(Batched& batched, const std::vector<bool>& which, std::int64_t size) {
+  Builder build{*batched.graph};
+  const Node none;
+  for (std::size_t r = 0; r < which.size(); ++r) {
+    if (!which[r] || batched.results[r]) continue;
+    const Values operand = {batched.graph->results[r]};
+    batched.graph->results[r] = BatchContext{build, none, operand, {false}, size}.with_batch(0);
+    batched.results[r] = true;
+  }
+}
+
+GraphPtr vmap(const Graph& graph, const std::vector<bool>& batched, std::int64_t size) {
+  Batched made = vmap_partly(graph, batched, size);
+  batch_results(made, std::vector<bool>(graph.results.size(), true), size);
+  return made.graph;
 }
 
 }  // namespace tessera::transform

@@ -36,8 +36,9 @@ class CpuBackend final : public Backend {
     const pass::Target target{"cpu", threads, options.precision, has_library_kernel, use_few_channel_kernels};
     pass::Program program = pass::lower(graph, target, options);
     std::vector<const kernel::Kernel*> kernels;
-    for (const pass::Step& step : program.steps)
+    pass::each_step(program, [&](const pass::Step& step) {
       if (step.kind == pass::Step::Kind::Kernel) kernels.push_back(&step.kernel);
+    });
     std::vector<KernelFunction> code = compile_kernels(kernels);
     return make_executable(std::move(program), std::move(code), threads);
   }

@@ -10,7 +10,8 @@
 
 namespace tessera::cpu {
 
-/// `code`: one function for each step of kind Kernel, in order. `threads`: as team.hpp's plan_threads gave it.
+/// `code`: one function for each step of kind Kernel, in the order of pass::each_step. `threads`: as team.hpp's
+/// plan_threads gave it.
 std::unique_ptr<Executable> make_executable(pass::Program program, std::vector<KernelFunction> code, int threads);
 
 }  // namespace tessera::cpu

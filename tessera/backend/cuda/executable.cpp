@@ -11,18 +11,15 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <limits>
 #include <string_view>
 
 #include "tessera/core/error.hpp"
-#include "tessera/ir/primitive.hpp"
 
 namespace tessera::cuda {
 namespace {
 
 using pass::Buffer;
 using pass::Program;
-using pass::Step;
 
 /// Inputs and results up to this many bytes have slots in the frame.
 constexpr std::size_t kSmall = 4096;
@@ -51,14 +48,6 @@ struct Result {
   [[nodiscard]] bool computed() const { return input < 0 && constant < 0; }
 };
 
-struct Launch {
-  Step::Kind kind = Step::Kind::Kernel;
-  Function function = nullptr;
-  unsigned blocks = 0, threads = 0;
-  std::unique_ptr<Call> call;
-  std::size_t first = 0, count = 0;  ///< of its arguments
-};
-
 /// The addresses of one run.
 struct Run {
   std::vector<DevicePointer> inputs, results;
@@ -76,9 +65,7 @@ class CudaExecutable final : public Executable {
     prepare_steps(kernels, make_call);
     const char* log = std::getenv("TESSERA_LOG");
     log_ = log != nullptr && std::string_view(log).find("kernels") != std::string_view::npos;
-    std::string text = program_.name + ":";
-    for (std::size_t i = 0; i < launches_.size(); ++i) text += (i == 0 ? " " : ", ") + name(i);
-    summary_ = std::make_shared<const std::string>(std::move(text));
+    summary_ = std::make_shared<const std::string>(program_.name + ": " + steps_->summary());
   }
 
   ~CudaExecutable() override {
@@ -112,12 +99,9 @@ class CudaExecutable final : public Executable {
     std::string text = pass::to_string(program_);
     if (!text.empty() && text.back() != '\n') text += '\n';
     text += fmt::format("on {}: {} bytes in its frame, {} of them scratch for library calls; {}\n", device_->name(),
-                        frame_bytes_, scratch_bytes_,
-                        capturable_ ? "one CUDA graph a run" : "steps on the host, so no CUDA graph");
-    for (std::size_t i = 0; i < launches_.size(); ++i)
-      text += launches_[i].call ? fmt::format("step {}: {} by {}\n", i, name(i), launches_[i].call->implementation())
-                                : fmt::format("step {}: {}, {} blocks of {} threads\n", i, name(i), launches_[i].blocks,
-                                              launches_[i].threads);
+                        frame_bytes_, steps_->scratch_bytes(),
+                        capturable_ ? "one CUDA graph a run" : "the host decides on steps, so no CUDA graph");
+    text += steps_->describe("");
     return text;
   }
 
@@ -173,8 +157,6 @@ class CudaExecutable final : public Executable {
     inputs_offset_ = aligned(program_.arena_bytes);
     results_offset_ = inputs_offset_ + staged;
     constants_offset_ = results_offset_ + small_bytes_;
-    scratch_offset_ = constants_offset_;
-    for (const Literal& constant : program_.constants) scratch_offset_ += aligned(constant.bytes());
   }
 
   /// State: donated inputs, and as many results behind all others, in one order. For graphs to be used again, its
@@ -203,32 +185,13 @@ class CudaExecutable final : public Executable {
   }
 
   void prepare_steps(const KernelSet& kernels, const MakeCall& make_call) {
-    std::size_t kernel = 0;
-    for (const Step& step : program_.steps) {
-      Launch& launch = launches_.emplace_back();
-      launch.kind = step.kind;
-      launch.first = arguments_.size();
-      launch.count = step.buffers.size();
-      arguments_.insert(arguments_.end(), step.buffers.begin(), step.buffers.end());
-      if (step.kind == Step::Kind::Kernel) {
-        const std::int64_t blocks = step.kernel.parallel_extent();
-        if (blocks > std::numeric_limits<std::int32_t>::max() || step.kernel.threads() <= 0)
-          throw Error(ErrorKind::Unsupported,
-                      fmt::format("the kernel {} of {} has {} blocks of {} threads, which no "
-                                  "GPU runs",
-                                  step.kernel.name, program_.name, blocks, step.kernel.threads()));
-        launch.function = functions_.at(kernels.which.at(kernel++));
-        launch.blocks = static_cast<unsigned>(blocks);
-        launch.threads = static_cast<unsigned>(step.kernel.threads());
-      } else if (step.kind == Step::Kind::Library) {
-        launch.call = make_call(step.library);
-        scratch_bytes_ = std::max(scratch_bytes_, aligned(launch.call->scratch_bytes()));
-      } else {
-        capturable_ = false;
-      }
-    }
-    addresses_.resize(arguments_.size());
-    frame_bytes_ = scratch_offset_ + scratch_bytes_;
+    std::vector<Function> functions;
+    for (const std::size_t kernel : kernels.which) functions.push_back(functions_.at(kernel));
+    std::span<const Function> left = functions;
+    steps_ = std::make_unique<Steps>(*device_, program_, left, make_call);
+    capturable_ = steps_->capturable();
+    scratch_offset_ = constants_offset_ + steps_->constant_bytes();
+    frame_bytes_ = scratch_offset_ + steps_->scratch_bytes();
   }
 
   std::shared_ptr<Block> need_block(std::size_t bytes) {
@@ -240,12 +203,8 @@ class CudaExecutable final : public Executable {
   /// The memory of all runs: one after the other on one stream, they need it once.
   void take_frame() {
     frame_ = need_block(frame_bytes_);
-    DevicePointer at = frame_->address() + constants_offset_;
-    for (const Literal& constant : program_.constants) {
-      device_->upload(at, constant.data(), constant.bytes());
-      constants_.push_back(at);
-      at += aligned(constant.bytes());
-    }
+    DevicePointer constants = frame_->address() + constants_offset_;
+    steps_->place(frame_->address(), constants);
   }
 
   [[noreturn]] void out_of_memory(std::size_t wanted) const {
@@ -367,7 +326,7 @@ class CudaExecutable final : public Executable {
         results[r] = std::make_shared<DeviceStorage>(small, results_[r].slot, results_[r].bytes);
 
     device_->began(summary_);
-    Recorded* recorded = capturable_ && profile == nullptr && launches_.size() > 1 ? find(run.key) : nullptr;
+    Recorded* recorded = capturable_ && profile == nullptr && steps_->several() ? find(run.key) : nullptr;
     if (recorded == nullptr || recorded->exec == nullptr)
       set_addresses(run,
                     recorded == nullptr && small != nullptr ? small->address() : frame_->address() + results_offset_);
@@ -451,91 +410,31 @@ class CudaExecutable final : public Executable {
   }
 
   void set_addresses(const Run& run, DevicePointer small_results) {
-    for (std::size_t a = 0; a < arguments_.size(); ++a) {
-      const Buffer& buffer = program_.buffers[static_cast<std::size_t>(arguments_[a])];
-      const auto index = static_cast<std::size_t>(buffer.index);
-      if (buffer.kind == Buffer::Kind::Input)
-        addresses_[a] = run.inputs[index];
-      else if (buffer.kind == Buffer::Kind::Temporary)
-        addresses_[a] = frame_->address() + buffer.offset;
-      else if (buffer.kind == Buffer::Kind::Constant)
-        addresses_[a] = constants_[index];
-      else
-        addresses_[a] = results_[index].small ? small_results + results_[index].slot : run.results[index];
-    }
+    for (std::size_t i = 0; i < inputs_.size(); ++i) steps_->bind_input(i, run.inputs[i]);
+    for (std::size_t r = 0; r < results_.size(); ++r)
+      steps_->bind_output(r, results_[r].small ? small_results + results_[r].slot : run.results[r]);
   }
 
   void run_steps(std::vector<StepProfile>* profile) {
-    for (std::size_t i = 0; i < launches_.size(); ++i) {
-      if (profile == nullptr) {
-        run_step(i);
-        continue;
-      }
-      device_->began(std::make_shared<const std::string>(place(i)), true);
-      const double seconds = device_->seconds_of([&] { run_step(i); });
-      profile->push_back({name(i), seconds, program_.steps[i].bytes, program_.steps[i].operations});
-    }
-  }
-
-  void run_step(std::size_t index) {
-    const Launch& launch = launches_[index];
-    if (launch.kind == Step::Kind::Host) return run_on_host(index);
-    if (launch.call) {
-      launch.call->run({addresses_.data() + launch.first, launch.count}, frame_->address() + scratch_offset_,
-                       device_->stream());
-      return;
-    }
-    if (launch.blocks == 0) return;
-    parameters_.clear();
-    for (std::size_t a = 0; a < launch.count; ++a) parameters_.push_back(&addresses_[launch.first + a]);
-    device_->check(driver_.launch(launch.function, launch.blocks, 1, 1, launch.threads, 1, 1, 0, device_->stream(),
-                                  parameters_.data(), nullptr),
-                   [&] { return "while launching " + place(index); });
-  }
-
-  /// A custom call by its row's reference, on copies.
-  void run_on_host(std::size_t index) {
-    const Step& step = program_.steps[index];
-    const DevicePointer* const arguments = addresses_.data() + launches_[index].first;
-    const std::size_t operands = step.library.operand_types.size();
-    std::vector<Literal> values;
-    for (std::size_t i = 0; i < operands; ++i) {
-      Literal& value = values.emplace_back(step.library.operand_types[i]);
-      device_->download(value.data(), arguments[i], value.bytes());
-    }
-    const std::vector<Literal> results = ir::primitive(step.library.node.op).evaluate(step.library.node, values);
-    for (std::size_t i = 0; operands + i < step.buffers.size() && i < results.size(); ++i)
-      device_->upload(arguments[operands + i], results[i].data(), results[i].bytes());
-  }
-
-  // --- names ---
-
-  [[nodiscard]] std::string name(std::size_t index) const {
-    const Step& step = program_.steps[index];
-    if (step.kind == Step::Kind::Kernel) return step.kernel.name;
-    std::string text(ir::name(step.library.node.op));
-    if (step.kind == Step::Kind::Library) text += " " + tessera::to_string(step.library.result_type);
-    return text;
-  }
-
-  /// The step for messages: its kernel, what that computes with shapes and the user's lines, and the program.
-  [[nodiscard]] std::string place(std::size_t index) const {
-    const Step& step = program_.steps[index];
-    std::string text = fmt::format("step {} of {}: {}", index, program_.name, name(index));
-    if (step.location.known()) text += " at " + tessera::to_string(step.location);
-    for (const std::int32_t b : step.buffers) text += "\n      " + program_.buffers[static_cast<std::size_t>(b)].name;
-    return text;
+    std::vector<Measure> measures(profile == nullptr ? 0 : steps_->measured());
+    steps_->run(frame_->address() + scratch_offset_, profile == nullptr ? nullptr : measures.data());
+    if (profile == nullptr) return;
+    std::vector<Steps::Entry> entries;
+    steps_->list(entries);
+    for (std::size_t i = 0; i < entries.size(); ++i)
+      profile->push_back({entries[i].name, measures[i].seconds, entries[i].bytes * measures[i].runs,
+                          entries[i].operations * measures[i].runs});
   }
 
   void print(const std::vector<StepProfile>& profile) const {
     const double peak = device_->properties().bytes_per_second;
+    std::vector<Steps::Entry> entries;
+    steps_->list(entries);
     for (std::size_t i = 0; i < profile.size(); ++i) {
       const StepProfile& p = profile[i];
-      const std::string by = launches_[i].call ? " by " + launches_[i].call->implementation()
-                                               : fmt::format(" [{} x {}]", launches_[i].blocks, launches_[i].threads);
       const double rate = p.seconds > 0 ? p.bytes / p.seconds : 0;
       fmt::print(stderr, "{}: {}{}: {:.1f} us, {:.1f} GB/s ({:.0f} % of the memory's), {:.2f} TFLOP/s\n", program_.name,
-                 p.name, by, p.seconds * 1e6, rate * 1e-9, peak > 0 ? 100 * rate / peak : 0,
+                 p.name, entries[i].by, p.seconds * 1e6, rate * 1e-9, peak > 0 ? 100 * rate / peak : 0,
                  p.seconds > 0 ? p.operations / p.seconds * 1e-12 : 0);
     }
   }
@@ -548,17 +447,13 @@ class CudaExecutable final : public Executable {
   std::vector<Result> results_;
   Module module_ = nullptr;
   std::vector<Function> functions_;
-  std::vector<Launch> launches_;
-  std::vector<std::int32_t> arguments_;   ///< the buffer behind each argument of each step
-  std::vector<DevicePointer> addresses_;  ///< of these, in the run being enqueued
-  std::vector<void*> parameters_;
+  std::unique_ptr<Steps> steps_;
   std::shared_ptr<const std::string> summary_;
 
   // The frame: arena, small inputs, small results, constants, scratch of library calls.
   std::shared_ptr<Block> frame_;
-  std::vector<DevicePointer> constants_;
   std::size_t inputs_offset_ = 0, results_offset_ = 0, constants_offset_ = 0, scratch_offset_ = 0;
-  std::size_t small_bytes_ = 0, scratch_bytes_ = 0, frame_bytes_ = 0;
+  std::size_t small_bytes_ = 0, frame_bytes_ = 0;
 
   std::vector<Recorded> graphs_;
   std::uint64_t clock_ = 0;

@@ -3,20 +3,16 @@
 // In: pass::Program and the machine code of its kernels. Out: an Executable. Read next: backend/cuda/device.hpp.
 #pragma once
 
-#include <functional>
 #include <memory>
 #include <string>
 
-#include "tessera/backend/cuda/call.hpp"
-#include "tessera/backend/cuda/device.hpp"
 #include "tessera/backend/cuda/kernels.hpp"
+#include "tessera/backend/cuda/steps.hpp"
 #include "tessera/pass/program.hpp"
 
 namespace tessera::cuda {
 
 /// How a library step becomes a call. Throws Error (Unsupported) naming what is missing.
-using MakeCall = std::function<std::unique_ptr<Call>(const pass::LibraryCall& call)>;
-
 /// `kernels`: of the program, and `code`: their machine code. `donated`: as in CompileOptions.
 std::unique_ptr<Executable> make_executable(std::shared_ptr<Device> device, pass::Program program,
                                             const std::vector<bool>& donated, const KernelSet& kernels,

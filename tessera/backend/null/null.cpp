@@ -73,11 +73,11 @@ class NullBackend final : public Backend {
   std::unique_ptr<Executable> compile(const ir::Graph& graph, const CompileOptions& options) override {
     pass::Program program = pass::lower(graph, target_of(target_, options), options);
     pass::verify(program);
-    for (const pass::Step& step : program.steps)
-      if (step.kind == pass::Step::Kind::Kernel) {
-        kernel::verify(step.kernel);
-        kernel::render_c(step.kernel);
-      }
+    pass::each_step(program, [](const pass::Step& step) {
+      if (step.kind != pass::Step::Kind::Kernel) return;
+      kernel::verify(step.kernel);
+      kernel::render_c(step.kernel);
+    });
     if (target_ == "cuda") compile_for_gpu(program);
     return std::make_unique<NullExecutable>(std::move(program), graph.result_types());
   }

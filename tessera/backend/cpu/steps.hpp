@@ -1,0 +1,86 @@
+// The steps of a Program, ready to run: code, prepared library calls, and where each argument's pointer stands in a
+// table. Loops and branches hold the steps of their programs, whose tables are parts of the same one.
+// In: pass::Program and the code of its kernels. Used by backend/cpu/executable.cpp.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tessera/backend/cpu/call.hpp"
+#include "tessera/backend/cpu/jit.hpp"
+#include "tessera/pass/program.hpp"
+
+namespace tessera::cpu {
+
+/// What was measured of one step that is no loop and no branch.
+struct Measure {
+  double seconds = 0, runs = 0;
+};
+
+class Steps {
+ public:
+  /// `code`: the functions of the kernels that are left, in the order of pass::each_step; those that are used are taken
+  /// away. The program must stay where it is.
+  Steps(const pass::Program& program, std::span<const KernelFunction>& code, int threads);
+
+  [[nodiscard]] std::size_t table_size() const { return table_size_; }
+  [[nodiscard]] std::size_t scratch_bytes() const { return scratch_bytes_; }
+  [[nodiscard]] bool needs_team() const { return needs_team_; }
+  [[nodiscard]] bool empty() const { return launches_.empty(); }
+  /// How many measures a run fills in.
+  [[nodiscard]] std::size_t measured() const { return measured_; }
+
+  /// Writes the addresses that stay: of temporaries and constants.
+  void place(void** table, std::byte* arena) const;
+  void bind_input(void** table, std::size_t input, void* memory) const {
+    for (const std::size_t slot : inputs_[input]) table[slot] = memory;
+  }
+  void bind_output(void** table, std::size_t output, void* memory) const {
+    for (const std::size_t slot : outputs_[output]) table[slot] = memory;
+  }
+  /// `measures`: null, or where to add what each step took.
+  void run(void** table, std::byte* scratch, Measure* measures) const;
+
+  /// Names of what is measured, and of who does it; bytes and operations of one run of each.
+  struct Entry {
+    std::string name, by;
+    double bytes, operations;
+  };
+  void list(std::vector<Entry>& entries) const;
+  /// One line a step, for people.
+  [[nodiscard]] std::string describe(const std::string& indent) const;
+
+ private:
+  struct Inside {
+    std::unique_ptr<Steps> steps;
+    std::size_t table = 0;  ///< where its part of the table begins
+  };
+  struct Launch {
+    const pass::Step* step = nullptr;
+    KernelPointer function = nullptr;
+    std::unique_ptr<Call> call;
+    std::int64_t extent = 1;
+    bool parallel = false;
+    std::size_t first = 0;    ///< of its arguments in the table
+    std::size_t measure = 0;  ///< of its measures
+    std::vector<Inside> inside;
+    std::size_t carried = 0;               ///< Loop: where the table keeps the pointers of what is carried
+    std::vector<std::size_t> slice_bytes;  ///< Loop: of sliced operands, then of stacked results
+  };
+  void prepare_inside(Launch& launch, std::span<const KernelFunction>& code);
+  void run_loop(const Launch& launch, void** table, std::byte* scratch, Measure* measures) const;
+  void run_branch(const Launch& launch, void** table, std::byte* scratch, Measure* measures) const;
+  [[nodiscard]] std::string name(const Launch& launch) const;
+  [[nodiscard]] std::string by(const Launch& launch) const;
+
+  const pass::Program& program_;
+  int threads_;
+  std::vector<Launch> launches_;
+  std::vector<std::int32_t> slots_;  ///< the buffer behind each pointer of this program's own part of the table
+  std::vector<std::vector<std::size_t>> inputs_, outputs_;  ///< the slots of each
+  std::size_t table_size_ = 0, scratch_bytes_ = 0, measured_ = 0;
+  bool needs_team_ = false;
+};
+
+}  // namespace tessera::cpu
