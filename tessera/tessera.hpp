@@ -1,6 +1,7 @@
 // The public library in one header.
 #pragma once
 
+#include "tessera/array/flow.hpp"
 #include "tessera/array/jit.hpp"
 #include "tessera/array/ops.hpp"
 #include "tessera/array/random.hpp"

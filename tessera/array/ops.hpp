@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -124,6 +125,11 @@ Array any(const Operand& x, const Axes& axes = {}, bool keep = false);
 /// Index (i32) of the first largest, smallest element along `axis`.
 Array argmax(const Operand& x, std::int64_t axis = -1);
 Array argmin(const Operand& x, std::int64_t axis = -1);
+/// Along `axis`, in ascending order: equal elements keep theirs, NaN comes last. Positions are i32.
+Array sort(const Operand& x, std::int64_t axis = -1, bool descending = false);
+Array argsort(const Operand& x, std::int64_t axis = -1, bool descending = false);
+/// The k largest elements along the last dimension, in descending order, and their positions (i32). NaN is largest.
+std::pair<Array, Array> top_k(const Operand& x, std::int64_t k);
 /// log(sum(exp(x))), without overflow.
 Array logsumexp(const Operand& x, const Axes& axes = {}, bool keep = false);
 Array softmax(const Operand& x, std::int64_t axis = -1);
