@@ -195,7 +195,7 @@ TEST(Vocabulary, RandomDamageIsRefusedOrHarmless) {
     try {
       const Vocabulary v = Vocabulary::parse(view(bytes), "f");
       EXPECT_EQ(v.decode(v.encode("a b")), "a b");
-    } catch (const Error&) {
+    } catch (const Error&) {  // refused
     }
   }
 }
