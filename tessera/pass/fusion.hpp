@@ -98,6 +98,8 @@ Step schedule(const Fusion& fusion, const Group& group, const Target& target,
 /// Calls and composites inlined, what has only a decomposition decomposed, equal nodes merged, unused ones dropped,
 /// constants folded, identities and chains of movements removed, products in canonical form. Idempotent.
 ir::Graph simplify(const ir::Graph& graph);
+/// What scans need not do step by step is done before or behind them, for all steps at once.
+ir::Graph improve_loops(const ir::Graph& graph);
 /// Reductions with one contiguous group of dimensions; large ones in two stages, so that threads can share them.
 ir::Graph split_reductions(const ir::Graph& graph, const Target& target);
 /// By result of a region: the parameter whose memory it may take, as the same carried value; -1 where there is none.

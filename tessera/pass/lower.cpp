@@ -33,7 +33,7 @@ void separate_results(ir::Graph& graph, bool region) {
 
 Program lower_graph(const ir::Graph& traced, const Target& target, const CompileOptions& options,
                     const Carried* carried, Dump& dump) {
-  ir::Graph graph = simplify(traced);
+  ir::Graph graph = simplify(improve_loops(simplify(traced)));
   if (target.prepare != nullptr) graph = simplify(target.prepare(graph));
   if (options.precision == Precision::BFloat16) graph = simplify(lower_precision(graph, target));
   graph = split_reductions(graph, target);

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "tessera/transform/linearize.hpp"
+#include "tessera/transform/residuals.hpp"
 #include "tessera/transform/transform.hpp"
 
 namespace tessera::transform {
@@ -26,17 +27,6 @@ Flags present(const Values& values) {
   for (const Value v : values) flags.push_back(v != kZero);
   return flags;
 }
-
-/// A program and its tangents in one graph. Parameters: the program's, then tangents of those that vary.
-struct Linearized {
-  std::shared_ptr<Graph> graph;
-  Values primals, seeds;     ///< parameters; seeds[i]: kZero where parameter i does not vary
-  Values results, tangents;  ///< tangents[r]: kZero where result r does not vary
-
-  [[nodiscard]] Value tangent_or_zeros(std::size_t r) const {
-    return tangents[r] == kZero ? Builder{*graph}.zeros_like(results[r]) : tangents[r];
-  }
-};
 
 Linearized linearized(const Graph& body, const Flags& varies, Mode mode) {
   Linearized made{std::make_shared<Graph>(body.name), {}, {}, {}, {}};
@@ -61,35 +51,6 @@ Linearized linearized_loop(const Graph& body, Flags& varies, std::size_t first, 
     }
     if (stable) return made;
   }
-}
-
-/// Values of the primal half that the tangent half uses, and that are more than constants.
-Values residuals_of(const Linearized& l) {
-  const Graph& graph = *l.graph;
-  Flags linear(graph.values.size(), false), cheap(graph.values.size(), false), seen(graph.values.size(), false);
-  for (const Value v : l.seeds)
-    if (v != kZero) linear[at(v)] = true;
-  Values residuals;
-  for (const Node& node : graph.nodes) {
-    const auto all = [&](const Flags& flags) {
-      return std::all_of(node.operands.begin(), node.operands.end(), [&](Value v) { return flags[at(v)]; });
-    };
-    const bool depends =
-        std::any_of(node.operands.begin(), node.operands.end(), [&](Value v) { return linear[at(v)]; });
-    const bool constant = node.op == Op::Constant || node.op == Op::Iota ||
-                          ((node.op == Op::BroadcastInDim || node.op == Op::Reshape) && all(cheap));
-    for (const Value r : node.results) {
-      linear[at(r)] = depends;
-      cheap[at(r)] = constant;
-    }
-    if (!depends) continue;
-    for (const Value v : node.operands) {
-      if (linear[at(v)] || cheap[at(v)] || seen[at(v)]) continue;
-      seen[at(v)] = true;
-      residuals.push_back(v);
-    }
-  }
-  return residuals;
 }
 
 std::shared_ptr<Graph> extract(const Graph& from, const Values& parameters, const Values& results) {
@@ -224,8 +185,10 @@ Values linearize_branches(Graph& graph, const Node& node, const Values& operands
   Slots slots;
   for (const Linearized& l : each) {
     Values& mine = slots.values.emplace_back(slots.types.size(), kZero);
-    for (const Value v : residuals_of(l)) {
-      if (std::find(l.primals.begin(), l.primals.end(), v) != l.primals.end()) continue;  // the operand itself
+    Flags at_hand(l.graph->values.size(), false);
+    for (const Value v : l.primals) at_hand[at(v)] = true;  // the operand itself
+    for (const Value v : residuals_of(l, at_hand)) {
+      if (at_hand[at(v)]) continue;
       std::size_t slot = 0;
       while (slot < slots.types.size() && (mine[slot] != kZero || slots.types[slot] != l.graph->type(v))) ++slot;
       if (slot == slots.types.size()) {
@@ -427,8 +390,11 @@ Values scan_reverse(Graph& graph, const Node& node, const Values& operands, Valu
 
   // Where each residual comes from: what is the same in all steps is computed once, before the loops; what is sliced
   // or stacked anyway is at hand; the rest is stacked by the first loop.
-  Values fixed, sliced, stacked;
-  for (const Value v : residuals_of(l)) (invariant[at(v)] ? fixed : sliced).push_back(v);
+  Values fixed, sliced;
+  Flags at_hand = invariant;
+  for (std::size_t i = parts.first_sliced(); i < l.primals.size(); ++i) at_hand[at(l.primals[i])] = true;
+  for (std::size_t r = parts.carried; r < results; ++r) at_hand[at(l.results[r])] = true;
+  for (const Value v : residuals_of(l, at_hand)) (invariant[at(v)] ? fixed : sliced).push_back(v);
   const auto position = [](const Values& list, Value v) {
     return static_cast<std::size_t>(std::find(list.begin(), list.end(), v) - list.begin());
   };

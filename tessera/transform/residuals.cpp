@@ -1,0 +1,110 @@
+// Residuals: what linear nodes use, less what is quickly computed again.
+#include "tessera/transform/residuals.hpp"
+
+#include <algorithm>
+
+namespace tessera::transform {
+namespace {
+
+using namespace ir;
+using Flags = std::vector<bool>;
+
+std::size_t at(Value v) { return static_cast<std::size_t>(v); }
+
+class Residuals {
+ public:
+  Residuals(const Linearized& l, const Flags& at_hand) : graph_(*l.graph), given_(at_hand) {
+    given_.resize(graph_.values.size(), false);
+    cheap_.assign(graph_.values.size(), false);
+    listed_ = cheap_;
+    Flags linear(graph_.values.size(), false);
+    for (const Value v : l.seeds)
+      if (v != kZero) linear[at(v)] = true;
+    std::vector<Value> used;
+    for (const Node& node : graph_.nodes) {
+      const auto all = [&](const Flags& flags) {
+        return std::all_of(node.operands.begin(), node.operands.end(), [&](Value v) { return flags[at(v)]; });
+      };
+      const bool depends =
+          std::any_of(node.operands.begin(), node.operands.end(), [&](Value v) { return linear[at(v)]; });
+      const bool constant = node.op == Op::Constant || node.op == Op::Iota ||
+                            ((node.op == Op::BroadcastInDim || node.op == Op::Reshape) && all(cheap_));
+      for (const Value r : node.results) {
+        linear[at(r)] = depends;
+        cheap_[at(r)] = constant;
+      }
+      if (!depends) continue;
+      for (const Value v : node.operands)
+        if (!linear[at(v)]) used.push_back(smallest(v));
+    }
+    std::sort(used.begin(), used.end());  // in the order in which they are computed
+    used.erase(std::unique(used.begin(), used.end()), used.end());
+    for (const Value v : used) {
+      int operations = 8;
+      if (!follows(v, operations)) given_[at(v)] = true;
+    }
+    for (const Value v : used) list(v);
+  }
+  [[nodiscard]] const Values& values() const { return list_; }
+
+ private:
+  [[nodiscard]] Value smallest(Value v) const {
+    while (!given_[at(v)]) {
+      const Node* node = graph_.producer(v);
+      if (node == nullptr || (node->op != Op::BroadcastInDim && node->op != Op::Reshape && node->op != Op::Convert))
+        break;
+      if (byte_size(graph_.type(node->operands[0])) > byte_size(graph_.type(v))) break;
+      v = node->operands[0];
+    }
+    return v;
+  }
+  [[nodiscard]] bool known(Value v) const { return given_[at(v)] || cheap_[at(v)]; }
+
+  /// Whether a few quick operations compute it from what is given.
+  [[nodiscard]] bool follows(Value v, int& operations) const {
+    if (known(v)) return true;
+    const Node* node = graph_.producer(v);
+    if (node == nullptr || --operations < 0) return false;
+    switch (node->op) {
+      case Op::Add:
+      case Op::Subtract:
+      case Op::Multiply:
+      case Op::Negate:
+      case Op::Maximum:
+      case Op::Minimum:
+      case Op::Compare:
+      case Op::Select:
+      case Op::And:
+      case Op::Or:
+      case Op::Not:
+      case Op::Abs:
+      case Op::Convert:
+      case Op::BroadcastInDim:
+      case Op::Reshape: break;
+      default: return false;
+    }
+    return std::all_of(node->operands.begin(), node->operands.end(),
+                       [&](Value operand) { return follows(operand, operations); });
+  }
+
+  void list(Value v) {
+    if (cheap_[at(v)] || listed_[at(v)]) return;
+    listed_[at(v)] = true;
+    if (given_[at(v)])
+      list_.push_back(v);
+    else
+      for (const Value operand : graph_.producer(v)->operands) list(operand);
+  }
+
+  const Graph& graph_;
+  Flags given_, cheap_, listed_;
+  Values list_;
+};
+
+}  // namespace
+
+Values residuals_of(const Linearized& linearized, const Flags& at_hand) {
+  return Residuals(linearized, at_hand).values();
+}
+
+}  // namespace tessera::transform
