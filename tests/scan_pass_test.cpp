@@ -2,7 +2,9 @@
 #include <gtest/gtest.h>
 
 #include "programs.hpp"
+#include "tessera/ir/text.hpp"
 #include "tessera/tessera.hpp"
+#include "tessera/transform/transform.hpp"
 
 namespace tessera {
 namespace {
@@ -124,6 +126,99 @@ TEST(ScanPass, AWhileUpdatesInPlace) {
     if (step.kind == Step::Kind::Kernel) {
       EXPECT_LE(step.kernel.parallel_extent(), 4);
     }
+}
+
+/// A scan as other systems write it: h = tanh(h + x[i] w), y[i] = h h; slices are taken at an index that counts from
+/// the end where `reverse`.
+std::string loop_text(bool reverse) {
+  const std::string index =
+      reverse ? "%last = stablehlo.constant dense<4> : tensor<i32>\n"
+                "      %at = stablehlo.subtract %last, %i : tensor<i32>\n"
+              : "%zero_ = stablehlo.constant dense<0> : tensor<i32>\n"
+                "      %less = stablehlo.compare LT, %i, %zero_, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>\n"
+                "      %wrapped = stablehlo.add %i, %n : tensor<i32>\n"
+                "      %at = stablehlo.select %less, %wrapped, %i : tensor<i1>, tensor<i32>\n";
+  return R"(
+module @jit_run {
+  func.func public @main(%xs: tensor<5x3xf64>, %h: tensor<3xf64>, %w: tensor<f64>) -> (tensor<3xf64>, tensor<5x3xf64>) {
+    %0 = stablehlo.constant dense<0.0> : tensor<f64>
+    %1 = stablehlo.broadcast_in_dim %0, dims = [] : (tensor<f64>) -> tensor<5x3xf64>
+    %c = stablehlo.constant dense<0> : tensor<i32>
+    %n = stablehlo.constant dense<5> : tensor<i32>
+    %scale = stablehlo.broadcast_in_dim %w, dims = [] : (tensor<f64>) -> tensor<3xf64>
+    %2:4 = stablehlo.while(%all = %xs, %i = %c, %state = %h, %ys = %1) : tensor<5x3xf64>, tensor<i32>, tensor<3xf64>, tensor<5x3xf64>
+    cond {
+      %3 = stablehlo.compare LT, %i, %n, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+      stablehlo.return %3 : tensor<i1>
+    } do {
+      %zero = stablehlo.constant dense<0> : tensor<i32>
+      )" +
+         index +
+         R"(      %4 = stablehlo.dynamic_slice %all, %at, %zero, sizes = [1, 3] : (tensor<5x3xf64>, tensor<i32>, tensor<i32>) -> tensor<1x3xf64>
+      %5 = stablehlo.reshape %4 : (tensor<1x3xf64>) -> tensor<3xf64>
+      %6:2 = func.call @step(%state, %5, %scale) : (tensor<3xf64>, tensor<3xf64>, tensor<3xf64>) -> (tensor<3xf64>, tensor<3xf64>)
+      %7 = stablehlo.reshape %6#1 : (tensor<3xf64>) -> tensor<1x3xf64>
+      %8 = stablehlo.dynamic_update_slice %ys, %7, %at, %zero : (tensor<5x3xf64>, tensor<1x3xf64>, tensor<i32>, tensor<i32>) -> tensor<5x3xf64>
+      %one = stablehlo.constant dense<1> : tensor<i32>
+      %9 = stablehlo.add %i, %one : tensor<i32>
+      stablehlo.return %all, %9, %6#0, %8 : tensor<5x3xf64>, tensor<i32>, tensor<3xf64>, tensor<5x3xf64>
+    }
+    return %2#2, %2#3 : tensor<3xf64>, tensor<5x3xf64>
+  }
+  func.func private @step(%h: tensor<3xf64>, %x: tensor<3xf64>, %w: tensor<3xf64>) -> (tensor<3xf64>, tensor<3xf64>) {
+    %0 = stablehlo.multiply %x, %w : tensor<3xf64>
+    %1 = stablehlo.add %h, %0 : tensor<3xf64>
+    %2 = stablehlo.tanh %1 : tensor<3xf64>
+    %3 = stablehlo.multiply %2, %2 : tensor<3xf64>
+    return %2, %3 : tensor<3xf64>, tensor<3xf64>
+  }
+})";
+}
+
+TEST(ScanPass, ALoopThatCountsIsAScan) {
+  for (const bool reverse : {false, true}) {
+    SCOPED_TRACE(reverse);
+    const ir::GraphPtr graph = ir::parse(loop_text(reverse)).entry();
+    ir::verify(*graph);
+    const Lowered lowered = check(*graph, {}, {}, 1, 1e-12);
+    ASSERT_EQ(loops(lowered.program).size(), 1U);
+    const pass::Inner& loop = loops(lowered.program)[0]->inner;
+    EXPECT_EQ(loop.steps, 5);
+    EXPECT_EQ(loop.reverse, reverse);
+    EXPECT_EQ(loop.carried, 1U);  // neither the counter nor the rows
+    // By hand.
+    std::mt19937 random(3);
+    std::vector<Literal> arguments;
+    for (const TensorType& type : graph->parameter_types()) arguments.push_back(random_literal(type, random));
+    std::vector<double> h(arguments[1].as<double>().begin(), arguments[1].as<double>().end());
+    const std::vector<Literal> got = ir::interpret(*graph, arguments);
+    for (int step = 0; step < 5; ++step)
+      for (int k = 0; k < 3; ++k) {
+        const int row = reverse ? 4 - step : step;
+        const auto column = static_cast<std::size_t>(k);
+        h[column] = std::tanh(h[column] + arguments[0].get_double(3 * row + k) * arguments[2].get_double(0));
+        EXPECT_NEAR(got[1].get_double(3 * row + k), h[column] * h[column], 1e-12);
+      }
+    // Backwards it runs, and is the transpose of forwards.
+    const ir::GraphPtr forward = transform::jvp(*graph, {true, true, true});
+    const ir::GraphPtr backward = transform::vjp(*graph, {true, true, true}, {true, true});
+    ir::verify(*backward);
+    std::vector<Literal> moved = arguments, seeded = arguments, direction, seeds;
+    for (const TensorType& type : graph->parameter_types()) direction.push_back(random_literal(type, random));
+    for (const TensorType& type : graph->result_types()) seeds.push_back(random_literal(type, random));
+    moved.insert(moved.end(), direction.begin(), direction.end());
+    seeded.insert(seeded.end(), seeds.begin(), seeds.end());
+    const std::vector<Literal> tangents = ir::interpret(*forward, moved), cotangents = ir::interpret(*backward, seeded);
+    const auto dot = [](const Literal& a, const Literal& b) {
+      double sum = 0;
+      for (std::int64_t i = 0; i < a.size(); ++i) sum += a.get_double(i) * b.get_double(i);
+      return sum;
+    };
+    double one = 0, other = 0;
+    for (std::size_t r = 0; r < 2; ++r) one += dot(seeds[r], tangents[2 + r]);
+    for (std::size_t i = 0; i < 3; ++i) other += dot(cotangents[2 + i], direction[i]);
+    EXPECT_NEAR(one, other, 1e-10 * std::max(1.0, std::abs(one)));
+  }
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// What a scan need not do step by step is taken out of it. In: a simplified graph. Out: an equal one (sums over steps
-// are added up in another order), to be simplified again.
+// Loops that a counter ends are scans, and what a scan need not do step by step is taken out of it. In: a simplified
+// graph. Out: an equal one (sums over steps are added up in another order), to be simplified again.
 //   - what nobody uses is not carried and not stacked; what is carried unchanged is a constant
 //   - what is the same in every step, and dear, is computed once before
 //   - products of what only slices decide on become one product of all steps before the loop: the input product of a
@@ -417,7 +417,29 @@ class Loop {
 
 }  // namespace
 
-ir::Graph improve_loops(const ir::Graph& from) {
+namespace {
+
+/// Loops that a counter ends become scans.
+ir::Graph count_loops(const ir::Graph& from) {
+  Graph to(from.name);
+  Values map(from.values.size(), -1);
+  for (const Value p : from.parameters) map[at(p)] = to.parameter(from.type(p));
+  for (const Node& node : from.nodes) {
+    Values operands;
+    for (const Value v : node.operands) operands.push_back(map[at(v)]);
+    std::optional<Values> made;
+    if (node.op == Op::While) made = transform::while_as_scan(to, node, operands);
+    if (!made) made = to.append(node, operands, from.types(node.results));
+    for (std::size_t i = 0; i < made->size(); ++i) map[at(node.results[i])] = (*made)[i];
+  }
+  for (const Value v : from.results) to.results.push_back(map[at(v)]);
+  return to;
+}
+
+}  // namespace
+
+ir::Graph improve_loops(const ir::Graph& graph) {
+  const ir::Graph from = count_loops(graph);
   std::vector<bool> used(from.values.size(), false);
   for (const Value v : from.results) used[at(v)] = true;
   for (const Node& node : from.nodes)

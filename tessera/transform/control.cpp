@@ -535,6 +535,21 @@ Values batch_scan(const BatchContext& c) {
 }  // namespace
 
 Values linearize_control(Graph& graph, const Node& node, const Values& operands, Values& tangents, Mode mode) {
+  if (node.op == Op::While && mode == Mode::Reverse) {
+    // As a scan it can be kept for the way back.
+    Graph counted;
+    Values arguments;
+    for (const Value v : operands) {
+      const Node* made_by = graph.producer(v);
+      const bool constant = made_by != nullptr && made_by->op == Op::Constant;
+      const Value parameter = counted.parameter(graph.type(v));
+      arguments.push_back(constant ? counted.append(*made_by, {}, graph.types(made_by->results))[0] : parameter);
+    }
+    if (auto results = while_as_scan(counted, node, arguments)) {
+      counted.results = *results;
+      return linearize(graph, counted, operands, tangents, mode);
+    }
+  }
   if (node.op == Op::While) return linearize_while(graph, node, operands, tangents, mode);
   if (node.op != Op::Scan) return linearize_branches(graph, node, operands, tangents, mode);
   return mode == Mode::Forward ? scan_forward(graph, node, operands, tangents)

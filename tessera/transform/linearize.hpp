@@ -2,6 +2,7 @@
 // back through linear nodes, and what goes into the regions of control flow.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "tessera/ir/primitive.hpp"
@@ -50,6 +51,9 @@ void batch_results(Batched& batched, const std::vector<bool>& which, std::int64_
 /// does not use, of the type in `types`.
 std::shared_ptr<ir::Graph> extract(const ir::Graph& from, const ir::Values& parameters,
                                    const std::vector<TensorType>& types, const ir::Values& results);
+
+/// counted.cpp: the results of a while as those of a scan that is appended, where a counter decides on its end.
+std::optional<ir::Values> while_as_scan(ir::Graph& graph, const ir::Node& node, const ir::Values& operands);
 
 // control.cpp: the rules of while, if, case and scan.
 /// Takes the tangents of the operands and leaves those of the results.
