@@ -115,7 +115,7 @@ TEST(Semantics, ShiftsPastTheWidth) {
 TEST(Semantics, Booleans) {
   const Literal a = Literal::from<bool>({4}, {false, false, true, true});
   const Literal b = Literal::from<bool>({4}, {false, true, false, true});
-  const auto is = [&](Op op, Texts expected) { EXPECT_EQ(texts(run(op, {a, b})), expected) << name(op); };
+  const auto is = [&](Op op, const Texts& expected) { EXPECT_EQ(texts(run(op, {a, b})), expected) << name(op); };
   is(Op::Add, {"0", "1", "1", "1"});
   is(Op::Maximum, {"0", "1", "1", "1"});
   is(Op::Multiply, {"0", "0", "0", "1"});
@@ -129,7 +129,7 @@ TEST(Semantics, MaximumAndMinimum) {
   const Literal a = row<float>({-0.0F, 0.0F, NAN, 1, INFINITY}), b = row<float>({0.0F, -0.0F, 1, NAN, 3});
   EXPECT_EQ(texts(run(Op::Maximum, {a, b})), (Texts{"0", "0", "nan", "nan", "inf"}));
   EXPECT_EQ(texts(run(Op::Minimum, {a, b})), (Texts{"-0", "-0", "nan", "nan", "3"}));
-  const auto clamp = [](std::vector<double> low, std::vector<double> x, std::vector<double> high) {
+  const auto clamp = [](const std::vector<double>& low, const std::vector<double>& x, const std::vector<double>& high) {
     return texts(run(Op::Clamp, {row(low), row(x), row(high)}));
   };
   EXPECT_EQ(clamp({0, 0, 0, 5, kNaN, 0}, {-1, 2, 9, 1, 1, kNaN}, {3, 3, 3, 3, 3, 3}),
@@ -234,7 +234,7 @@ TEST(Semantics, Bits) {
 }
 
 TEST(Semantics, ReducedPrecision) {
-  const auto reduce = [](std::vector<float> x, std::int64_t exponent, std::int64_t mantissa) {
+  const auto reduce = [](const std::vector<float>& x, std::int64_t exponent, std::int64_t mantissa) {
     return run<float>(Op::ReducePrecision, x, {{"exponent_bits", exponent}, {"mantissa_bits", mantissa}});
   };
   const std::vector<float> x = {1.0F + 0x1p-11F, 1.0F + 3 * 0x1p-11F, 65504, 65519, 65520, 0x1p-14F, 0x1p-15F};
@@ -350,7 +350,7 @@ TEST(Semantics, DerivativesOfProductsWithZeros) {
   graph.results = {Builder{graph}.reduce(Op::Multiply, x, {0})};
   const auto first = transform::vjp(graph, {true}, {true});
   const Literal one = Literal::full({DType::F64, {}}, 1);
-  const auto gradient = [&](std::vector<double> at) {
+  const auto gradient = [&](const std::vector<double>& at) {
     return texts(interpret(*first, std::vector<Literal>{row(at), one})[1]);
   };
   EXPECT_EQ(gradient({2, 3, 5}), (Texts{"15", "10", "6"}));

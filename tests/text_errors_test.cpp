@@ -219,6 +219,7 @@ std::string program(const std::string& name) {
 TEST(TextErrors, EveryTruncationIsAnError) {
   const std::string text = program("argmax");
   const std::size_t last = text.find_last_of('}');
+  ASSERT_NE(last, std::string::npos);
   for (std::size_t length = 0; length < last; ++length)
     EXPECT_THROW((void)ir::parse(text.substr(0, length), "f.mlir"), Error) << length;
   EXPECT_NO_THROW((void)ir::parse(text));

@@ -222,11 +222,11 @@ std::string nearest(std::string_view wrong, const std::vector<std::string>& name
   for (const std::string& name : names) {
     std::vector<std::size_t> row(name.size() + 1);
     std::iota(row.begin(), row.end(), std::size_t{0});
-    for (std::size_t i = 0; i < wrong.size(); ++i) {
+    for (const char letter : wrong) {
       std::size_t diagonal = row[0]++;
       for (std::size_t j = 0; j < name.size(); ++j) {
         const std::size_t above = row[j + 1];
-        row[j + 1] = std::min({above + 1, row[j] + 1, diagonal + (wrong[i] == name[j] ? 0 : 1)});
+        row[j + 1] = std::min({above + 1, row[j] + 1, diagonal + (letter == name[j] ? 0 : 1)});
         diagonal = above;
       }
     }
