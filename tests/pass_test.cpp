@@ -279,6 +279,42 @@ TEST(Simplify, IsIdempotentAndKeepsSignedZero) {
   EXPECT_EQ(product->op, Op::Multiply) << "0 * NaN is NaN";
 }
 
+/// x at `low` of 8 columns, zeros around it.
+Value padded(Builder& b, Value x, std::int64_t low) {
+  const std::int64_t high = 8 - low - b.shape(x)[1];
+  return b.pad(x, b.full(DType::F32, 0), {0, low}, {0, high}, {0, 0});
+}
+
+TEST(Simplify, PaddingsSideBySideAreOneArray) {
+  Graph graph;
+  Builder b{graph};
+  Values x;
+  for (const std::int64_t width : {2, 3, 1, 2}) x.push_back(graph.parameter(f32({4, width})));
+  // In the order in which gradients of slices come.
+  const Value all = b.add(b.add(b.add(padded(b, x[3], 6), padded(b, x[0], 0)), padded(b, x[2], 5)), padded(b, x[1], 2));
+  const Value gap = b.add(padded(b, x[0], 0), padded(b, x[2], 5));
+  graph.results = {all, gap};
+  const Graph simple = pass::simplify(graph);
+  const Node* joined = simple.producer(simple.results[0]);
+  ASSERT_EQ(joined->op, Op::Concatenate);
+  EXPECT_EQ(joined->operands, simple.parameters);
+  EXPECT_EQ(simple.producer(simple.results[1])->op, Op::Add);
+  check(graph, target());
+}
+
+TEST(Lower, ATensorIsAddedByTheKernelThatReadsTheSumNext) {
+  for (const bool more : {false, true}) {
+    Graph graph;
+    Builder b{graph};
+    const Value x = graph.parameter(f32({4, 5})), w = graph.parameter(f32({5, 6})), t = graph.parameter(f32({4, 6}));
+    const Value sum = b.add(t, b.dot_general(x, w, {{}, {}, {1}, {0}}));
+    graph.results = {more ? b.unary(Op::Tanh, b.slice(sum, {0, 0}, {4, 3})) : sum};
+    const Program program = check(graph, target(1, true)).program;
+    ASSERT_EQ(program.steps.size(), more ? 2U : 1U) << pass::to_string(program);
+    EXPECT_EQ(program.steps[0].library.epilogue.size(), more ? 0U : 1U);
+  }
+}
+
 TEST(Simplify, CallsAreInlinedAndEqualNodesMerged) {
   auto body = std::make_shared<Graph>("twice");
   {

@@ -259,6 +259,7 @@ class Fuser {
       cluster.kind = Cluster::Kind::Library;
       cluster.node = &node;
       Value last = node.results[0];
+      ir::Values chain{last};  // the running result before each epilogue
       const std::int64_t width = graph_.shape(last).empty() ? 0 : graph_.shape(last).back();
       const bool features_last = node.op == Op::DotGeneral || node.attributes.integer("output_feature_dimension", -1) ==
                                                                   graph_.type(last).rank() - 1;
@@ -296,10 +297,33 @@ class Fuser {
           break;
         }
         last = v = made;
+        chain.push_back(last);
       }
+      leave_to_kernel(cluster, chain);
+      last = chain.back();
       fusion_.storage[index(last)] = last;
       library_[last] = cluster;
     }
+  }
+
+  /// On a CPU the kernel that reads the result next adds a tensor faster than the library.
+  void leave_to_kernel(Cluster& cluster, ir::Values& chain) const {
+    if (target_.is_gpu() || is_result_[index(chain.back())]) return;
+    const auto in_kernel = [&](std::size_t n) {
+      const ir::Family family = ir::family(graph_.nodes[n].op);
+      return ir::is_elementwise(family) || family == ir::Family::Movement;
+    };
+    const std::vector<std::size_t>& users = users_[index(chain.back())];
+    if (!std::all_of(users.begin(), users.end(), in_kernel)) return;
+    using Kind = LibraryCall::Epilogue::Kind;
+    const auto tensor = std::find_if(cluster.epilogue.begin(), cluster.epilogue.end(),
+                                     [](const auto& epilogue) { return epilogue.kind == Kind::AddTensor; });
+    const auto kept = static_cast<std::size_t>(tensor - cluster.epilogue.begin());
+    const auto operands = std::count_if(cluster.epilogue.begin(), tensor,
+                                        [](const auto& epilogue) { return epilogue.kind != Kind::Relu; });
+    cluster.epilogue.resize(kept);
+    cluster.epilogue_operands.resize(static_cast<std::size_t>(operands));
+    chain.resize(kept + 1);
   }
 
   void demand_necessary() {

@@ -250,6 +250,16 @@ class Rewriter {
       case Op::Concatenate: {
         const auto d = static_cast<std::size_t>(node.attributes.integer("dimension"));
         std::erase_if(node.operands, [&](Value v) { return to_.shape(v)[d] == 0 && type.shape[d] != 0; });
+        Values flat;
+        for (const Value v : node.operands) {
+          const Node* inner = maker(v, Op::Concatenate);
+          if (inner != nullptr && uses_[v] <= 1 &&
+              inner->attributes.integer("dimension") == static_cast<std::int64_t>(d))
+            flat.insert(flat.end(), inner->operands.begin(), inner->operands.end());
+          else
+            flat.push_back(v);
+        }
+        node.operands = std::move(flat);
         return node.operands.size() == 1 ? node.operands[0] : -1;
       }
       case Op::Reduce: return rewrite_reduce(node, type);
@@ -300,6 +310,7 @@ class Rewriter {
     const bool integer = is_integer(type.dtype);
     switch (node.op) {
       case Op::Add:
+        if (const Value joined = join_pads(node); joined >= 0) return joined;
         // x + -0 is x for every float; x + 0 is not: -0 + 0 is 0.
         if (is_splat(b, integer ? 0.0 : -0.0)) return a;
         if (is_splat(a, integer ? 0.0 : -0.0)) return b;
@@ -333,6 +344,55 @@ class Rewriter {
         return a == b ? a : -1;
       default: return -1;
     }
+  }
+
+  /// Sums of paddings that lie side by side, such as the gradients of slices, are put together. (Of -0 + 0, the sign is
+  /// lost.)
+  Value join_pads(const Node& sum) {
+    struct Piece {
+      Value value;
+      std::int64_t low, extent, high;
+    };
+    std::vector<Piece> pieces;
+    std::optional<std::size_t> along;
+    Value zero = -1;
+    Values left = sum.operands;
+    while (!left.empty()) {
+      const Value v = left.back();
+      left.pop_back();
+      const Node* node = to_.producer(v);
+      if (node == nullptr || uses_[v] > 1 || pieces.size() + left.size() > 64) return -1;
+      if (node->op == Op::Add) {
+        left.insert(left.end(), node->operands.begin(), node->operands.end());
+        continue;
+      }
+      if (node->op != Op::Pad || !(is_splat(node->operands[1], 0.0) || is_splat(node->operands[1], -0.0))) return -1;
+      zero = node->operands[1];
+      const Integers& low = node->attributes.integers("edge_padding_low");
+      const Integers& high = node->attributes.integers("edge_padding_high");
+      const Integers& interior = node->attributes.integers("interior_padding");
+      for (std::size_t d = 0; d < low.size(); ++d) {
+        if (interior[d] != 0 || low[d] < 0 || high[d] < 0) return -1;
+        if (low[d] == 0 && high[d] == 0) continue;
+        if (along && *along != d) return -1;
+        along = d;
+      }
+      if (!along) return -1;
+      pieces.push_back({node->operands[0], low[*along], to_.shape(node->operands[0])[*along], high[*along]});
+    }
+    std::sort(pieces.begin(), pieces.end(), [](const Piece& a, const Piece& b) { return a.low < b.low; });
+    Values parts;
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+      if (i > 0 && pieces[i].low != pieces[i - 1].low + pieces[i - 1].extent) return -1;
+      parts.push_back(pieces[i].value);
+    }
+    const Value joined = add(Op::Concatenate, parts, {{"dimension", static_cast<std::int64_t>(*along)}});
+    Integers low(to_.shape(joined).size(), 0), high = low;
+    const Integers none = low;
+    low[*along] = pieces.front().low;
+    high[*along] = pieces.back().high;
+    return add(Op::Pad, {joined, zero},
+               {{"edge_padding_low", low}, {"edge_padding_high", high}, {"interior_padding", none}});
   }
 
   /// x > 0 is relu(x) > 0, and x <= 0 is relu(x) <= 0: asked of the relu, x itself is not needed after it.
