@@ -13,6 +13,7 @@
 #include "tessera/array/transforms.hpp"
 #include "tessera/backend/registry.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/ir/control.hpp"
 #include "tessera/ir/primitive.hpp"
 #include "tessera/nn/nn.hpp"
 #include "tessera/optim/optim.hpp"
@@ -98,6 +99,58 @@ TEST_F(CudaRuntime, RunsWithoutWaitingAndReadsWhenAsked) {
   EXPECT_EQ(results[2], inputs[1]) << "a result that is an input is that input";
   EXPECT_EQ(cases::difference(Literal(square(40), results[0]), ir::interpret(graph, values)[0]), "");
   EXPECT_EQ(gpu.count("download"), 1U);
+}
+
+/// h, xs -> the last h and all h tanh(x); a row of xs is no multiple of the alignment.
+ir::Graph scan_program() {
+  auto step = std::make_shared<ir::Graph>("step");
+  ir::Builder b{*step};
+  const ir::Value h = step->parameter({DType::F32, {40, 41}}), x = step->parameter({DType::F32, {40, 41}});
+  const ir::Value next = b.add(b.multiply(h, b.full_like(h, 0.5)), b.unary(ir::Op::Tanh, x));
+  step->results = {next, b.multiply(next, h)};
+  ir::Graph graph("loop");
+  graph.parameter({DType::F32, {40, 41}});
+  graph.parameter({DType::F32, {6, 40, 41}});
+  graph.results = graph.add(ir::Op::Scan, graph.parameters, ir::scan_attributes({0, 1, 1, 1, 6, true}), {step});
+  return graph;
+}
+
+TEST_F(CudaRuntime, ALoopOfKnownLengthIsEnqueuedAndBecomesOneGraph) {
+  const ir::Graph graph = scan_program();
+  const auto executable = backend_->compile(graph, donating({true, false}));
+  EXPECT_NE(executable->describe().find("one CUDA graph a run"), std::string::npos) << executable->describe();
+  const Literal xs = numbers({6, 40, 41}, 1);
+  Literal want = numbers({40, 41});
+  std::vector<StoragePtr> inputs{numbers({40, 41}).storage(), xs.storage()}, results;
+  for (int i = 0; i < 5; ++i) {
+    gpu.calls.clear();
+    results = executable->run(inputs);
+    EXPECT_EQ(gpu.count("download"), 0U) << "nothing is asked of the device";
+    inputs[0] = results[0];
+    results[0].reset();
+    const std::vector<Literal> expected = ir::interpret(graph, std::vector<Literal>{want, xs});
+    EXPECT_EQ(cases::difference(Literal(expected[1].type(), results[1]), expected[1], 4), "") << i;
+    want = expected[0];
+  }
+  EXPECT_EQ(cases::difference(Literal(want.type(), inputs[0]), want, 4), "");
+}
+
+TEST_F(CudaRuntime, AConditionIsReadBack) {
+  // Doubles until the sum is large.
+  ir::Graph graph("loop");
+  graph.parameter({DType::F32, {8}});
+  auto condition = std::make_shared<ir::Graph>("condition"), body = std::make_shared<ir::Graph>("body");
+  ir::Builder c{*condition}, b{*body};
+  const ir::Value total = c.sum(condition->parameter({DType::F32, {8}}), {0});
+  condition->results = {c.compare(total, c.full(DType::F32, 100), "LT")};
+  const ir::Value x = body->parameter({DType::F32, {8}});
+  body->results = {b.add(x, x)};
+  graph.results = graph.add(ir::Op::While, graph.parameters, {}, {condition, body});
+  const auto executable = backend_->compile(graph, {});
+  EXPECT_EQ(executable->describe().find("one CUDA graph a run"), std::string::npos);
+  const auto results = executable->run(std::vector<StoragePtr>{Literal::full({DType::F32, {8}}, 1).storage()});
+  EXPECT_EQ(gpu.count("download"), 5U) << "four steps, and the end";
+  EXPECT_EQ(Literal({DType::F32, {8}}, results[0]).get_double(7), 16);
 }
 
 TEST_F(CudaRuntime, ALargeInputIsUploadedOnceAndSmallOnesTogetherEachTime) {

@@ -90,6 +90,23 @@ TEST(ScanPass, GradientsOfWeightsAreOneProduct) {
   EXPECT_EQ(loops(lowered.program)[1]->inner.carried, 1U) << pass::to_string(lowered.program);
 }
 
+TEST(ScanPass, CheckpointsKeepLess) {
+  const auto arena = [](std::int64_t checkpoint) {
+    const auto loss = [checkpoint](const Array& w, const Array& xs) {
+      const auto step = [&](Array& h, const Array& x) { h = tanh(exp(h * w) + sin(x + h) * h); };
+      return sum(scan(step, zeros({1000}), xs, {.checkpoint = checkpoint}));
+    };
+    return pass::lower(*traced([&](const Array& w, const Array& xs) { return grad(loss)(w, xs); }, zeros({1000}),
+                               zeros({64, 1000})),
+                       {}, {})
+        .arena_bytes;
+  };
+  const std::size_t everything = arena(0), pieces = arena(8), steps = arena(1);
+  EXPECT_GT(everything, 64U * 4 * 4000) << "at least four values of each step";
+  EXPECT_LT(steps, 64U * 4000 * 2 + 50000) << "one value of each step";
+  EXPECT_LT(pieces, everything / 3) << "one value of every eighth step, and one piece";
+}
+
 TEST(ScanPass, WhatNobodyUsesIsNotComputed) {
   const auto f = [](const Array& xs) {
     return scan(

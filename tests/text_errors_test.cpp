@@ -68,6 +68,9 @@ TEST(TextErrors, SayWhereAndWhat) {
       {around("%y = \"stablehlo.case\"(%i) ({\nstablehlo.return %x : tensor<2x3xf32>\n}, {\nstablehlo.return %i : "
               "tensor<i32>\n}) : (tensor<i32>) -> tensor<2x3xf32>"),
        "the results of branch 1 must be (f32[2, 3]), not (i32[])"},
+      {around("%y = \"stablehlo.case\"(%i) ({\n^bb0(%a: tensor<i32>):\nstablehlo.return %a : tensor<i32>\n}) : "
+              "(tensor<i32>) -> tensor<i32>"),
+       "branches of stablehlo.case take no parameters"},
       {around("%y:2 = chlo.top_k(%x, k = 4) : tensor<2x3xf32> -> (tensor<2x4xf32>, tensor<2x4xi32>)"),
        "k is 4 and the last dimension has 3 elements"},
       {around("%y = chlo.lgamma %x : tensor<2x3xf32> -> tensor<2x3xf32>"), "line 2: chlo.lgamma is not supported yet",

@@ -264,6 +264,49 @@ module @jit_f attributes {mhlo.num_replicas = 1 : i32} {
   expect_round_trip(*graph);
 }
 
+TEST(Text, RegionsThatUseValuesFromOutside) {
+  // As exports write them: limits and weights are not carried, branches take no parameters.
+  const ir::GraphPtr graph = ir::parse(R"(
+module @jit_f {
+  func.func public @main(%x: tensor<3xf32>, %w: tensor<3xf32>, %k: tensor<i32>) -> (tensor<3xf32>, tensor<2xf32>, tensor<2xi32>) {
+    %c = stablehlo.constant dense<0> : tensor<i32>
+    %n = stablehlo.constant dense<3> : tensor<i32>
+    %one = stablehlo.constant dense<1> : tensor<i32>
+    %0:2 = stablehlo.while(%i = %c, %s = %x) : tensor<i32>, tensor<3xf32>
+    cond {
+      %1 = stablehlo.compare LT, %i, %n, SIGNED : (tensor<i32>, tensor<i32>) -> tensor<i1>
+      stablehlo.return %1 : tensor<i1>
+    } do {
+      %1 = "stablehlo.case"(%k) ({
+        %3 = stablehlo.multiply %s, %w : tensor<3xf32>
+        stablehlo.return %3 : tensor<3xf32>
+      }, {
+        stablehlo.return %w : tensor<3xf32>
+      }) : (tensor<i32>) -> tensor<3xf32>
+      %2 = stablehlo.add %i, %one : tensor<i32>
+      stablehlo.return %2, %1 : tensor<i32>, tensor<3xf32>
+    }
+    %values, %indices = chlo.top_k(%0#1, k = 2) : tensor<3xf32> -> (tensor<2xf32>, tensor<2xi32>)
+    return %0#1, %values, %indices : tensor<3xf32>, tensor<2xf32>, tensor<2xi32>
+  }
+})")
+                                 .entry();
+  ir::verify(*graph);
+  expect_round_trip(*graph);
+  const auto f32 = [](std::vector<float> v) { return Literal::from<float>({3}, v); };
+  const auto run = [&](std::int32_t k) {
+    const std::vector<Literal> results =
+        ir::interpret(*graph, std::vector{f32({1, 2, 3}), f32({2, 3, 1}), Literal::full_integer({DType::I32, {}}, k)});
+    return std::vector<float>(results[0].as<float>().begin(), results[0].as<float>().end());
+  };
+  EXPECT_EQ(run(0), (std::vector<float>{8, 54, 3}));
+  EXPECT_EQ(run(1), (std::vector<float>{2, 3, 1}));
+  const std::string text = ir::print(*graph);
+  EXPECT_NE(text.find("chlo.top_k(%3#1, k = 2) : tensor<3xf32> -> (tensor<2xf32>, tensor<2xi32>)"), std::string::npos)
+      << text;
+  EXPECT_NE(text.find(R"(%5 = "stablehlo.case"(%arg6) ({)"), std::string::npos) << text;
+}
+
 TEST(Text, ChecksOfTheInterpreterDialect) {
   const auto run = [](const std::string& check) {
     ir::interpret(*ir::parse("func.func @main() {\n %x = stablehlo.constant dense<[1.0, 2.0]> : tensor<2xf32>\n " +

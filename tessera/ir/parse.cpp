@@ -298,12 +298,15 @@ void Parser::close(Scope& scope, Operation& operation, std::vector<Region> regio
       if (std::find(closed.captures.begin(), closed.captures.end(), v) == closed.captures.end())
         closed.captures.push_back(v);
   const bool loop = operation.name == "stablehlo.while";
+  const bool branches = operation.name == "stablehlo.if" || operation.name == "stablehlo.case";
   for (std::size_t r = 0; r < regions.size(); ++r) {
     Graph& graph = *regions[r].graph;
     const Values& captures = regions[r].captures;
     const Values captured(graph.parameters.end() - static_cast<std::ptrdiff_t>(captures.size()),
                           graph.parameters.end());
     graph.parameters.resize(graph.parameters.size() - captures.size());
+    if (branches && !graph.parameters.empty())
+      lexer_.fail(operation.at, fmt::format("branches of {} take no parameters", operation.name));
     for (const Value v : closed.captures) {
       const auto at = static_cast<std::size_t>(std::find(captures.begin(), captures.end(), v) - captures.begin());
       if (at < captures.size())
@@ -314,7 +317,7 @@ void Parser::close(Scope& scope, Operation& operation, std::vector<Region> regio
     }
     closed.regions.push_back(std::move(regions[r].graph));
   }
-  if (operation.name == "stablehlo.if" || operation.name == "stablehlo.case") {
+  if (branches) {
     closed = in_order_of_use(closed);
     for (const GraphPtr& region : closed.regions) count_operations(*region, operation.at);
   }

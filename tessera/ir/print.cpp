@@ -494,8 +494,9 @@ class Printer {
         return true;
       case Op::While: return pretty_while(scope, node, a, indent);
       case Op::TopK:
-        out_ += fmt::format("chlo.top_k({}, k = {}){} : {} -> ({})", operands, a.integer("k"), leftovers(node, a),
-                            type_of(0), types(graph, node.results));
+        form = fmt::format("({}, k = {})", operands, a.integer("k"));
+        out_ += fmt::format("chlo.top_k{}{} : {} -> ({})", form, leftovers(node, a), type_of(0),
+                            types(graph, node.results));
         return true;
       case Op::Scan:
       case Op::Composite: {
