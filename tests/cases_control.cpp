@@ -188,7 +188,7 @@ std::vector<Case> control_cases() {
   std::vector<Case> list;
   list.push_back(case_of("while", {i32, f32({3}), f32({3})}, halving_loop, {{0, 5}}));
   list.push_back(case_of("while that swaps", {f32({2}), f32({2})}, growing_loop));
-  for (std::size_t i = 0; i < list.size(); ++i) list[i].forward_only = true;
+  for (Case& item : list) item.forward_only = true;
   list.push_back(case_of("while that fills", {f32({4, 3}), f32({4, 3})}, filling_loop));
 
   list.push_back(case_of("case", {i32, f32({4}), f32({4})}, with_case, {{-1, 4}}));
