@@ -107,6 +107,22 @@ TEST(ScanPass, CheckpointsKeepLess) {
   EXPECT_LT(pieces, everything / 3) << "one value of every eighth step, and one piece";
 }
 
+TEST(ScanPass, LargeValuesThatFollowFromSmallOnesAreNotKept) {
+  // Additive attention over a memory that is the same in all steps: the sums for all of its places are made again.
+  const auto loss = [](const Array& memory, const Array& h0) {
+    const auto step = [&](Array& h, const std::tuple<>&) {
+      const Array scores = sum(tanh(memory + h), {1});
+      h = tanh(matmul(softmax(scores), memory));
+    };
+    return sum(scan(step, h0, std::tuple<>(), {.length = 10}));
+  };
+  const ir::GraphPtr graph =
+      traced([&](const Array& m, const Array& h) { return grad<0, 1>(loss)(m, h); }, zeros({50, 8}), zeros({8}));
+  const Lowered lowered = check(*graph, {}, {}, 1, 1e-4);
+  EXPECT_LT(lowered.program.arena_bytes, 10U * 50 * 8 * 4) << "of the memory's size, nothing is kept for each step\n"
+                                                           << pass::to_string(lowered.program);
+}
+
 TEST(ScanPass, WhatNobodyUsesIsNotComputed) {
   const auto f = [](const Array& xs) {
     return scan(

@@ -35,7 +35,7 @@ class Residuals {
       }
       if (!depends) continue;
       for (const Value v : node.operands)
-        if (!linear[at(v)]) used.push_back(smallest(v));
+        if (!linear[at(v)]) give(v, used);
     }
     std::sort(used.begin(), used.end());  // in the order in which they are computed
     used.erase(std::unique(used.begin(), used.end()), used.end());
@@ -48,15 +48,38 @@ class Residuals {
   [[nodiscard]] const Values& values() const { return list_; }
 
  private:
-  [[nodiscard]] Value smallest(Value v) const {
+  /// `v`, or what it spreads or converts from a smaller value; or, where a few elementwise operations make it of what
+  /// is at hand and a fraction of its bytes, that.
+  void give(Value v, Values& used) const {
     while (!given_[at(v)]) {
       const Node* node = graph_.producer(v);
-      if (node == nullptr || (node->op != Op::BroadcastInDim && node->op != Op::Reshape && node->op != Op::Convert))
+      if (node == nullptr || (node->op != Op::BroadcastInDim && node->op != Op::Reshape && node->op != Op::Convert) ||
+          byte_size(graph_.type(node->operands[0])) > byte_size(graph_.type(v)))
         break;
-      if (byte_size(graph_.type(node->operands[0])) > byte_size(graph_.type(v))) break;
       v = node->operands[0];
     }
-    return v;
+    Values leaves;
+    int operations = 12;
+    std::size_t bytes = 0;
+    if (!given_[at(v)] && leaves_of(v, leaves, operations))
+      for (const Value leaf : leaves) bytes += known(leaf) ? 0 : byte_size(graph_.type(leaf));
+    if (!leaves.empty() && operations >= 0 && bytes <= byte_size(graph_.type(v)) / 4)
+      used.insert(used.end(), leaves.begin(), leaves.end());
+    else
+      used.push_back(v);
+  }
+  /// The values that are no result of an elementwise operation on the way to `v`.
+  bool leaves_of(Value v, Values& leaves, int& operations) const {
+    const Node* node = graph_.producer(v);
+    const bool leaf = known(v) || node == nullptr || node->results.size() != 1 ||
+                      (!is_elementwise(family(node->op)) && node->op != Op::BroadcastInDim && node->op != Op::Reshape);
+    if (leaf) {
+      if (!cheap_[at(v)] && std::find(leaves.begin(), leaves.end(), v) == leaves.end()) leaves.push_back(v);
+      return true;
+    }
+    if (--operations < 0) return false;
+    return std::all_of(node->operands.begin(), node->operands.end(),
+                       [&](Value operand) { return leaves_of(operand, leaves, operations); });
   }
   [[nodiscard]] bool known(Value v) const { return given_[at(v)] || cheap_[at(v)]; }
 
