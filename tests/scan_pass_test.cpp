@@ -90,6 +90,27 @@ TEST(ScanPass, GradientsOfWeightsAreOneProduct) {
   EXPECT_EQ(loops(lowered.program)[1]->inner.carried, 1U) << pass::to_string(lowered.program);
 }
 
+TEST(ScanPass, ProductsOfConcatenationsAreTakenApart) {
+  const auto concatenated = [](const Array& w, const Array& xs) {
+    const auto step = [&](Array& h, const Array& x) {
+      h = tanh(matmul(concatenate({x, h}, 1), w));
+      return h;
+    };
+    return scan(step, zeros({2, 8}), xs).second;
+  };
+  const Lowered forward = check(*traced(concatenated, zeros({11, 8}), zeros({5, 2, 3})), with_products());
+  EXPECT_EQ(products(forward.program), std::pair(1, 1)) << pass::to_string(forward.program);
+  const auto loss = [&](const Array& w, const Array& xs) {
+    const Array y = concatenated(w, xs);
+    return sum(y * y);
+  };
+  const Lowered both = check(*traced([&](const Array& w, const Array& xs) { return grad<0, 1>(loss)(w, xs); },
+                                     zeros({11, 8}), zeros({5, 2, 3})),
+                             with_products(), {}, 1, 1e-4);
+  // Outside: x w, the gradients of w and of x.
+  EXPECT_EQ(products(both.program), std::pair(3, 2)) << pass::to_string(both.program);
+}
+
 TEST(ScanPass, CheckpointsKeepLess) {
   const auto arena = [](std::int64_t checkpoint) {
     const auto loss = [checkpoint](const Array& w, const Array& xs) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "tessera/ir/control.hpp"
 #include "tessera/ir/primitive.hpp"
 #include "tessera/pass/program.hpp"
 
@@ -100,6 +101,8 @@ Step schedule(const Fusion& fusion, const Group& group, const Target& target,
 ir::Graph simplify(const ir::Graph& graph);
 /// What scans need not do step by step is done before or behind them, for all steps at once.
 ir::Graph improve_loops(const ir::Graph& graph);
+/// Products in the body of a scan, taken apart where a part of them need not be done step by step.
+ir::Graph split_products(const ir::Graph& body, const ir::ScanParts& parts);
 /// Reductions with one contiguous group of dimensions; large ones in two stages, so that threads can share them.
 ir::Graph split_reductions(const ir::Graph& graph, const Target& target);
 /// By result of a region: the parameter whose memory it may take, as the same carried value; -1 where there is none.

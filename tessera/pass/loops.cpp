@@ -42,7 +42,7 @@ struct Stack {
 class Loop {
  public:
   Loop(Graph& to, const Node& node, const Values& operands)
-      : to_(to), build_{to, node.location}, body_(simplify(*node.regions[0])), parts_(ir::scan_parts(node)) {
+      : to_(to), build_{to, node.location}, body_(body_of(node)), parts_(ir::scan_parts(node)) {
     for (std::size_t i = 0; i < operands.size(); ++i) {
       Inputs& inputs = i < parts_.constants ? constants_ : i < parts_.first_sliced() ? carried_ : sliced_;
       inputs.push_back({body_.parameters[i], operands[i]});
@@ -67,6 +67,10 @@ class Loop {
   }
 
  private:
+  static Graph body_of(const Node& node) {
+    return simplify(split_products(simplify(*node.regions[0]), ir::scan_parts(node)));
+  }
+
   struct Input {
     Value inside, outside;
   };
