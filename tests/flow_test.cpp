@@ -141,6 +141,68 @@ TEST(Scan, VectorisedOverSomeArguments) {
   }
 }
 
+TEST(Scan, AStepMayHaveADerivativeOfItsOwn) {
+  const auto clipped =
+      custom_vjp([](const Array& x) { return sin(x); }, [](const Array& x) { return std::pair(sin(x), x); },
+                 [](const Array& x, const Array& t) { return std::tuple(t * cos(x) * 0.5F); });
+  const auto scanned = [&](const Array& x) {
+    auto f = clipped;
+    return fori_loop(0, 3, [&](const Array&, const Array& v) { return f(v); }, x);
+  };
+  const float x = 0.8F;
+  EXPECT_NEAR(scanned(Array(x)).item<float>(), std::sin(std::sin(std::sin(x))), 1e-6);
+  const float slope = std::cos(std::sin(std::sin(x))) * std::cos(std::sin(x)) * std::cos(x) / 8;
+  EXPECT_NEAR(grad(scanned)(Array(x)).item<float>(), slope, 1e-6);
+}
+
+TEST(Scan, DropoutDrawsAnewInEachStep) {
+  const auto masks = [](const Key& key) {
+    nn::Context context{.training = true, .key = key};
+    const nn::Dropout dropout{0.5};
+    return scan([&](nn::Context& c, const Array& x) { return dropout(x, c); }, context, ones({4, 100})).second;
+  };
+  const std::vector<float> drawn = floats(jit(masks)(Key(3)));
+  for (int step = 0; step < 4; ++step) {
+    const auto begin = drawn.begin() + 100 * step;
+    const auto kept = std::count(begin, begin + 100, 2.0F);
+    EXPECT_GT(kept, 25);
+    EXPECT_LT(kept, 75);
+    if (step > 0) {
+      EXPECT_FALSE(std::equal(begin, begin + 100, drawn.begin()));
+    }
+  }
+}
+
+TEST(Scan, TrainsAsTheUnrolledLoopDoes) {
+  const Array xs = normal(8, {6, 2, 3}), target = normal(9, {2, 4});
+  const auto train = [&](auto run) {
+    Cell model = make_cell();
+    optim::Adam optimizer = optim::Adam(model);
+    auto step = jit([&](Cell& m, optim::Adam& o, const Array& x) {
+      const auto loss = [&](const Cell& c, const Array& in) {
+        const Array error = run(c, in) - target;
+        return sum(error * error);
+      };
+      auto [value, gradient] = value_and_grad(loss)(m, x);
+      o.update(m, gradient);
+      return value;
+    });
+    std::vector<float> losses;
+    for (int i = 0; i < 5; ++i) losses.push_back(step(model, optimizer, xs).template item<float>());
+    return losses;
+  };
+  const std::vector<float> scanned = train([](const Cell& c, const Array& x) {
+    return scan([&](Array& h, const Array& in) { h = c(h, in); }, zeros({2, 4}), x);
+  });
+  const std::vector<float> unrolled = train([](const Cell& c, const Array& x) {
+    Array h = zeros({2, 4});
+    for (int i = 0; i < 6; ++i) h = c(h, x.at(i));
+    return h;
+  });
+  EXPECT_LT(scanned[4], scanned[0]);
+  for (std::size_t i = 0; i < 5; ++i) EXPECT_NEAR(scanned[i], unrolled[i], 1e-4F * scanned[0]) << i;
+}
+
 TEST(WhileLoop, StopsWhenItsConditionSaysSo) {
   // Collatz: steps until 1.
   const auto steps = [](const Array& start) {
