@@ -8,4 +8,5 @@
 #include "tessera/array/transforms.hpp"
 #include "tessera/array/tree.hpp"
 #include "tessera/nn/nn.hpp"
+#include "tessera/nn/recurrent.hpp"
 #include "tessera/optim/optim.hpp"
