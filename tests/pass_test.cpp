@@ -302,6 +302,20 @@ TEST(Simplify, PaddingsSideBySideAreOneArray) {
   check(graph, target());
 }
 
+TEST(Simplify, TransposesJoinAProductThatStaysOneOfMatrices) {
+  // A weight gradient over batch and time, where the two sides have these in another order.
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({4, 3, 5})), y = graph.parameter(f32({3, 4, 6}));
+  const Value apart = b.dot_general(b.transpose(x, {1, 0, 2}), y, {{}, {}, {0, 1}, {0, 1}});
+  const Value joined = b.dot_general(b.transpose(apart, {1, 0}), graph.parameter(f32({5, 2})), {{}, {}, {1}, {0}});
+  graph.results = {apart, joined};
+  const Graph simple = pass::simplify(graph);
+  EXPECT_EQ(simple.producer(simple.producer(simple.results[0])->operands[0])->op, Op::Transpose);
+  EXPECT_EQ(simple.producer(simple.results[1])->operands[0], simple.results[0]);
+  check(graph, target());
+}
+
 TEST(Lower, ATensorIsAddedByTheKernelThatReadsTheSumNext) {
   for (const bool more : {false, true}) {
     Graph graph;

@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "tessera/pass/fusion.hpp"
+#include "tessera/pass/library_forms.hpp"
 
 namespace tessera::pass {
 namespace {
@@ -266,7 +267,7 @@ class Rewriter {
       case Op::DotGeneral:
         if (count(node.operands[0]) == 0 || count(node.operands[1]) == 0)
           return everywhere(constant(Literal::full({type.dtype, {}}, 0)), type.shape);
-        return rewrite_dot(node);
+        return rewrite_dot(node, type);
       default: return -1;
     }
   }
@@ -511,8 +512,13 @@ class Rewriter {
     return add(*monoid, {initial, reshape(node.operands[0], type.shape)});
   }
 
+  [[nodiscard]] bool is_matrix_product(const Node& node, const TensorType& type) const {
+    const TensorType operands[] = {to_.type(node.operands[0]), to_.type(node.operands[1])};
+    return as_product(node, operands, type).has_value();
+  }
+
   /// Transposes of operands become part of the product, when the order of the result's dimensions allows.
-  Value rewrite_dot(Node& node) {
+  Value rewrite_dot(Node& node, const TensorType& type) {
     bool changed = false;
     for (std::size_t i = 0; i < 2; ++i) {
       const Node* transpose = maker(node.operands[i], Op::Transpose);
@@ -532,9 +538,13 @@ class Rewriter {
             std::find(contracting.begin(), contracting.end(), d) == contracting.end())
           free.push_back(permutation[static_cast<std::size_t>(d)]);
       if (!std::is_sorted(free.begin(), free.end())) continue;
-      node.operands[i] = transpose->operands[0];
-      node.attributes.set(side + "batching_dimensions", moved(batch));
-      node.attributes.set(side + "contracting_dimensions", moved(contracting));
+      Node without = node;
+      without.operands[i] = transpose->operands[0];
+      without.attributes.set(side + "batching_dimensions", moved(batch));
+      without.attributes.set(side + "contracting_dimensions", moved(contracting));
+      // Where several dimensions are contracted in another order on each side, it is no matrix product any more.
+      if (is_matrix_product(node, type) && !is_matrix_product(without, type)) continue;
+      node = std::move(without);
       changed = true;
     }
     if (!changed) return -1;
