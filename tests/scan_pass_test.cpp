@@ -161,6 +161,25 @@ TEST(ScanPass, WhatNobodyUsesIsNotComputed) {
   EXPECT_TRUE(loops(lowered.program)[0]->inner.in_place[0]);
 }
 
+TEST(ScanPass, ChecksInALoopAreMade) {
+  const auto run = [](float limit) {
+    auto step = std::make_shared<Graph>("step");
+    Builder b{*step};
+    const Value sum = step->parameter(f32({})), x = step->parameter(f32({}));
+    const Value next = b.add(sum, x);
+    step->add(Op::CustomCall, {b.binary(Op::Minimum, next, b.full(DType::F32, limit)), next},
+              {{"call_target_name", std::string("check.expect_eq")}, {"has_side_effect", true}});
+    step->results = {next};
+    Graph graph;
+    const Value zero = graph.parameter(f32({})), xs = graph.parameter(f32({4}));
+    graph.results = graph.add(Op::Scan, {zero, xs}, ir::scan_attributes({0, 1, 1, 0, 4, false}), {step});
+    const std::vector<Literal> arguments{Literal::full(f32({}), 0), Literal::full(f32({4}), 1)};
+    return testing::run(pass::lower(graph, {}, {}), arguments)[0].get_double(0);
+  };
+  EXPECT_EQ(run(4), 4);
+  EXPECT_THROW(run(3), Error);
+}
+
 TEST(ScanPass, AWhileUpdatesInPlace) {
   // Fills a table row by row: the body touches one row a step.
   const auto f = [](const Array& rows) {

@@ -423,6 +423,13 @@ class Loop {
 
 namespace {
 
+/// Whether something runs for what it does, not for its results: such loops stay as they are.
+bool has_effects(const Node& node) {
+  return node.op == Op::CustomCall || std::any_of(node.regions.begin(), node.regions.end(), [](const ir::GraphPtr& r) {
+           return std::any_of(r->nodes.begin(), r->nodes.end(), has_effects);
+         });
+}
+
 /// Loops that a counter ends become scans.
 ir::Graph count_loops(const ir::Graph& from) {
   Graph to(from.name);
@@ -432,7 +439,7 @@ ir::Graph count_loops(const ir::Graph& from) {
     Values operands;
     for (const Value v : node.operands) operands.push_back(map[at(v)]);
     std::optional<Values> made;
-    if (node.op == Op::While) made = transform::while_as_scan(to, node, operands);
+    if (node.op == Op::While && !has_effects(node)) made = transform::while_as_scan(to, node, operands);
     if (!made) made = to.append(node, operands, from.types(node.results));
     for (std::size_t i = 0; i < made->size(); ++i) map[at(node.results[i])] = (*made)[i];
   }
@@ -456,8 +463,8 @@ ir::Graph improve_loops(const ir::Graph& graph) {
     for (const Value v : node.operands) operands.push_back(map[at(v)]);
     Flags wanted;
     for (const Value v : node.results) wanted.push_back(used[at(v)]);
-    const Values made = node.op == Op::Scan ? Loop(to, node, operands).run(wanted)
-                                            : to.append(node, operands, from.types(node.results));
+    const Values made = node.op == Op::Scan && !has_effects(node) ? Loop(to, node, operands).run(wanted)
+                                                                  : to.append(node, operands, from.types(node.results));
     for (std::size_t i = 0; i < made.size(); ++i) map[at(node.results[i])] = made[i];
   }
   for (const Value v : from.results) to.results.push_back(map[at(v)]);
