@@ -24,13 +24,25 @@ run() {
   fi
 }
 
+sharded() {
+  local shard jobs=() status=0
+  for ((shard = 0; shard < GTEST_TOTAL_SHARDS; ++shard)); do
+    GTEST_SHARD_INDEX=$shard "$1" --gtest_brief=1 &
+    jobs+=($!)
+  done
+  for shard in "${jobs[@]}"; do wait "$shard" || status=1; done
+  return $status
+}
+
 tessera=$here/bin/tessera
 run devices "$tessera" devices
 case $part in
   correct)
     export TESSERA_TEST_DEVICE=cuda
+    # In shards side by side, each with a context of its own: a kernel that fails ends its context.
+    export GTEST_TOTAL_SHARDS=8
     for test in "$here"/tests/*_test; do
-      run "$(basename "$test")" "$test" --gtest_brief=1
+      run "$(basename "$test")" sharded "$test"
     done
     for recipe in mlp lenet fashion-cnn; do
       run "train_$recipe" "$tessera" train "$recipe" --device cuda --data "$data" --epochs 2 --out "$out/runs/$recipe"

@@ -29,9 +29,17 @@ struct Setup {
   int order = 0;
 };
 
-/// Batch (or output feature), feature and spatial dimensions in one of three orders.
+/// Of weights: spatial dimensions, inputs, outputs.
+constexpr int kOutputsLast = 10;
+
+/// Batch (or output feature), feature and spatial dimensions in one of three orders, or kOutputsLast.
 Integers numbers(int order, std::int64_t spatial) {
   Integers list;
+  if (order == kOutputsLast) {
+    list = {spatial + 1, spatial};
+    for (std::int64_t d = 0; d < spatial; ++d) list.push_back(d);
+    return list;
+  }
   if (order % 3 == 0) list = {0, 1};
   if (order % 3 == 1) list = {0, spatial + 1};
   if (order % 3 == 2) list = {spatial + 1, spatial};
@@ -100,7 +108,7 @@ std::vector<Case> product_cases() {
   dot({2, 3}, {3, 2}, {{}, {}, {1}, {0}}, DType::F16, DType::F32);
   dot({2, 3}, {3, 2}, {{}, {}, {1}, {0}}, DType::I8, DType::I32);
 
-  for (int order = 0; order < 9; ++order)
+  for (const int order : {0, 1, 2, 3, 4, 5, 6, 7, 8, 3 * kOutputsLast, 3 * kOutputsLast + 1})
     list.push_back(convolution("plain", {.in = 3, .image = {4, 5}, .window = {2, 3}, .order = order}));
   for (const int order : {0, 4, 5}) {
     list.push_back(convolution("all", {.image = {4, 3},

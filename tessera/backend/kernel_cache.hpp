@@ -1,6 +1,6 @@
-// Machine code of kernels on disk, keyed by content. Safe for several processes at once: files appear by rename,
-// complete or not at all, and carry a checksum. The folder is code that this user runs, so it must be the user's alone.
-// It is bounded: now and then a write removes what was not used for longest.
+// Machine code of kernels on disk, keyed by content, and choices of algorithms. Safe for several processes at once:
+// files appear by rename, complete or not at all, and carry a checksum. The folder is code that this user runs, so it
+// must be the user's alone. It is bounded: now and then a write removes what was not used for longest.
 #pragma once
 
 #include <cstdint>

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "tessera/ir/index_map.hpp"
+#include "tessera/ir/windows.hpp"
 
 namespace tessera::ir {
 namespace {
@@ -39,6 +40,12 @@ struct Windows {
   /// Those of select_and_scatter, which knows no dilation.
   [[nodiscard]] Attributes plain_attributes() const {
     return {{"window_dimensions", dimensions}, {"window_strides", strides}, {"padding", padding}};
+  }
+  /// Windows that may hold a position, for each dimension.
+  [[nodiscard]] Shape covering() const {
+    Shape counts;
+    for (std::size_t d = 0; d < dimensions.size(); ++d) counts.push_back((dimensions[d] - 1) / strides[d] + 1);
+    return counts;
   }
   [[nodiscard]] bool dilates() const {
     return std::any_of(base_dilations.begin(), base_dilations.end(), [](std::int64_t d) { return d != 1; }) ||
@@ -524,14 +531,10 @@ Expr loop_select_and_scatter(LoopContext& context) {
   const Shape& outputs = context.operand_type(1).shape;
   const std::size_t rank = shape.size();
   if (element_count(outputs) == 0) return context.operand(2, {});
-  Shape covering;  // windows that may hold a position, for each dimension
+  const Shape covering = w.covering();
   std::vector<Expr> padded;
-  for (std::size_t d = 0; d < rank; ++d) {
-    covering.push_back((w.dimensions[d] - 1) / w.strides[d] + 1);
-    padded.push_back(k.add(context.index[d], k.index(w.padding[2 * d])));
-  }
-  const bool unroll_elements = element_count(w.dimensions) <= kUnrolled;
-  const bool unroll_windows = unroll_elements && element_count(covering) * element_count(w.dimensions) <= 2 * kUnrolled;
+  for (std::size_t d = 0; d < rank; ++d) padded.push_back(k.add(context.index[d], k.index(w.padding[2 * d])));
+  const bool unroll_elements = element_count(w.dimensions) <= kUnrolled, unroll_windows = windows_unroll(context.node);
   Cell result(k, "sum", context.operand(2, {}), unroll_windows);
   serial_loops(k, covering, unroll_windows, [&](const Index& back) {
     Index window, own;  // which window, and where in it the position lies
@@ -604,6 +607,13 @@ std::vector<Primitive> window_rows() {
                   .decompose = unsupported("it has a loop rule"),
                   .cost = cost_select_and_scatter});
   return rows;
+}
+
+bool windows_unroll(const Node& node) {
+  const Windows w(node.attributes);
+  const std::int64_t elements = element_count(w.dimensions);
+  return elements <= kUnrolled &&
+         (node.op != Op::SelectAndScatter || element_count(w.covering()) * elements <= 2 * kUnrolled);
 }
 
 }  // namespace tessera::ir

@@ -11,6 +11,7 @@
 #include <functional>
 #include <numeric>
 
+#include "tessera/ir/windows.hpp"
 #include "tessera/pass/schedule.hpp"
 
 namespace tessera::pass {
@@ -148,8 +149,8 @@ class Scheduler final : public ClusterLoops {
     });
   }
   void touch_operands(const Node& node, Touched& touched, std::set<Value>& seen) const {
-    if (node.op == Op::Reduce || node.op == Op::ReduceWindow || node.op == Op::SelectAndScatter ||
-        node.op == Op::DotGeneral || node.op == Op::Convolution)
+    if (node.op == Op::Reduce || node.op == Op::DotGeneral || node.op == Op::Convolution ||
+        ((node.op == Op::ReduceWindow || node.op == Op::SelectAndScatter) && !ir::windows_unroll(node)))
       touched.loops = true;
     for (const Value v : node.operands) touch(v, touched, seen);
   }

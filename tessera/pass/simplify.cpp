@@ -585,9 +585,12 @@ std::int64_t chunks_of(const ReduceForm& form, const Target& target) {
   if (form.reduced < 64 || total < 65536) return 1;
   std::int64_t chunks = 1, least = target.threads, enough = 16LL * target.threads, most = enough;
   if (target.is_gpu()) {
-    // About a block for each multiprocessor, two where there is much to read; a block has one row, or 32 columns.
-    const std::int64_t blocks = form.outer * ((form.inner + 31) / 32);
-    const std::int64_t wanted = (total < (1 << 24) ? 1LL : 2LL) * target.multiprocessors;
+    // Blocks for all multiprocessors, and where there is much to read, all that they hold at once. A block has one row,
+    // or 32 columns; or 32 times four of them, where that many lie next to each other.
+    const std::int64_t columns = form.inner % 4 == 0 ? 128 : 32;
+    const std::int64_t blocks = form.outer * ((form.inner + columns - 1) / columns);
+    const std::int64_t each = total < (1 << 20) ? 1 : total < (1 << 24) || form.inner == 1 ? 2 : 8;
+    const std::int64_t wanted = each * target.multiprocessors;
     if (blocks >= wanted || (form.inner == 1 && form.reduced < 64 * kBlockThreads)) return 1;
     least = 2;
     enough = 3 * wanted / (4 * blocks);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <memory>
 
 #include "tessera/array/jit.hpp"
 #include "tessera/array/transforms.hpp"
@@ -39,14 +40,26 @@ Config config_of(const std::string& name) {
 
 }  // namespace
 
-std::vector<BenchCase> bench_cases() { return {{"mlp", 128}, {"lenet", 128}, {"cnn", 128}, {"cnn", 512}}; }
+std::vector<std::string> bench_nets() { return {"mlp", "lenet", "cnn"}; }
 
-BenchRow run_bench(const BenchCase& which, double seconds, std::uint64_t seed) {
+std::vector<std::int64_t> bench_batches(const std::string& net) {
+  (void)config_of(net);
+  if (net == "cnn") return {128, 512};
+  return {128};
+}
+
+Workload make_workload(const BenchCase& which, std::uint64_t seed) {
   const auto [net_key, image_key, label_key] = split<3>(Key(seed));
+  struct State {
+    Net net;
+    optim::Sgd optimizer;
+    Array images, labels;
+  };
   Net net = make_net(config_of(which.name), net_key, {28, 28, 1}, 10);
   optim::Sgd optimizer(net, 0.01, 0.9);
-  const Array images = random::uniform(image_key, {which.batch, 28, 28, 1});
-  const Array labels = random::integers(label_key, {which.batch}, 0, 10);
+  const auto state = std::make_shared<State>(State{std::move(net), std::move(optimizer),
+                                                   random::uniform(image_key, {which.batch, 28, 28, 1}),
+                                                   random::integers(label_key, {which.batch}, 0, 10)});
   auto step = jit(
       [](Net& model, optim::Sgd& sgd, const Array& x, const Array& y) {
         auto loss = [](Net& m, const Array& inputs, const Array& targets) {
@@ -57,37 +70,44 @@ BenchRow run_bench(const BenchCase& which, double seconds, std::uint64_t seed) {
         sgd.update(model, gradient);
         return value;
       },
-      {.name = which.name});
+      {.precision = which.precision, .name = which.name});
 
-  BenchRow row{.name = which.name, .batch = which.batch};
+  Workload workload;
   const Clock::time_point first = Clock::now();
-  (void)step(net, optimizer, images, labels).template item<float>();
-  row.compile_seconds = since(first);
-  row.flops_per_example = ir::operation_count(*step.latest()->graph) / static_cast<double>(which.batch);
-
+  (void)step(state->net, state->optimizer, state->images, state->labels).template item<float>();
+  workload.compile_seconds = since(first);
+  workload.flops_per_example = ir::operation_count(*step.latest()->graph) / static_cast<double>(which.batch);
   // A device computes while the next steps are enqueued: a loss is read now and then, and at the end of a window.
   const std::int64_t ahead = default_device().name.starts_with("cuda") ? kStepsAhead : 1;
-  const auto run_steps = [&] {
-    for (std::int64_t i = 1; i < ahead; ++i) (void)step(net, optimizer, images, labels);
-    (void)step(net, optimizer, images, labels).template item<float>();
+  workload.examples = ahead * which.batch;
+  workload.steps = [state, step, ahead]() mutable {
+    for (std::int64_t i = 1; i < ahead; ++i) (void)step(state->net, state->optimizer, state->images, state->labels);
+    (void)step(state->net, state->optimizer, state->images, state->labels).template item<float>();
   };
-  for (const Clock::time_point warm = Clock::now(); since(warm) < 0.3;) run_steps();
+  return workload;
+}
+
+double measure(const Workload& workload, double seconds) {
+  const Clock::time_point start = Clock::now();
+  std::int64_t rounds = 0;
+  do {
+    workload.steps();
+    ++rounds;
+  } while (since(start) < seconds);
+  return static_cast<double>(rounds * workload.examples) / since(start);
+}
+
+BenchRow run_bench(const BenchCase& which, double seconds, std::uint64_t seed) {
+  const Workload workload = make_workload(which, seed);
+  (void)measure(workload, 0.3);  // the caches and the clocks are warm then
   std::vector<double> rates;
   const Clock::time_point start = Clock::now();
   do {
-    const Clock::time_point window = Clock::now();
-    std::int64_t steps = 0;
-    do {
-      run_steps();
-      steps += ahead;
-    } while (since(window) < 0.25);
-    rates.push_back(static_cast<double>(steps * which.batch) / since(window));
+    rates.push_back(measure(workload, 0.25));
   } while (since(start) < seconds);
   std::sort(rates.begin(), rates.end());
-  row.median = rates[rates.size() / 2];
-  row.least = rates.front();
-  row.most = rates.back();
-  return row;
+  return {which,        rates[rates.size() / 2],    rates.front(),
+          rates.back(), workload.flops_per_example, workload.compile_seconds};
 }
 
 }  // namespace tessera::train

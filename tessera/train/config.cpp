@@ -272,6 +272,10 @@ std::string print(const std::vector<T>& values) {
 
 bool Config::operator==(const Config& other) const { return differences(*this, other).empty(); }
 
+Precision precision_named(std::string_view name) {
+  return name == "bf16" ? Precision::BFloat16 : name == "tf32" ? Precision::TensorFloat32 : Precision::Float32;
+}
+
 std::vector<std::string> recipe_names() {
   std::vector<std::string> names;
   for (const auto& [name, text] : built_in_recipes()) names.emplace_back(name);

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "tessera/core/backend.hpp"
+
 namespace tessera::train {
 
 struct Config {
@@ -53,6 +55,9 @@ struct Config {
 
   bool operator==(const Config& other) const;
 };
+
+/// The precision called "f32", "tf32" or "bf16", as in the recipes' key train.precision; f32 for any other name.
+Precision precision_named(std::string_view name);
 
 /// Names of the built-in recipes, and the text of one; empty for an unknown name.
 std::vector<std::string> recipe_names();

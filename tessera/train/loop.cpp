@@ -58,12 +58,6 @@ class InterruptScope {
   struct sigaction old_[2]{};
 };
 
-Precision precision_of(const Config& config) {
-  return config.train.precision == "bf16"   ? Precision::BFloat16
-         : config.train.precision == "tf32" ? Precision::TensorFloat32
-                                            : Precision::Float32;
-}
-
 /// Loss and accuracy of a step's batch.
 struct StepOutputs {
   Array loss, accuracy;
@@ -144,9 +138,9 @@ class Trainer {
         key_(static_cast<std::uint64_t>(config_.train.seed)),
         shuffle_key_(fold_in(key_, 1)),
         step_key_(fold_in(key_, 2)),
-        step_({config_.train.batch, {config_.augment.shift, config_.augment.flip}}, {precision_of(config_), "step"}),
+        step_({config_.train.batch, {config_.augment.shift, config_.augment.flip}}, {precision_named(config_.train.precision), "step"}),
         shuffle_({static_cast<std::int32_t>(data_.train.size())}, {Precision::Float32, "shuffle"}),
-        evaluator_(precision_of(config_)) {
+        evaluator_(precision_named(config_.train.precision)) {
     const std::int64_t count = data_.train.size(), batch = config_.train.batch;
     if (batch > count)
       throw Error(
@@ -523,7 +517,7 @@ class Trainer {
     report.processor = machine();
     report.batch = config_.train.batch;
     add_predictions(report, data_.test, test);
-    report.limits = measure_limits(0.2, precision_of(config_));
+    report.limits = measure_limits(0.2, precision_named(config_.train.precision));
     profile_step(report);
 
     Summary s;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "tessera/backend/cuda/patches.hpp"
 #include "tessera/backend/cuda/weights_layout.hpp"
 #include "tessera/core/error.hpp"
 
@@ -86,7 +87,7 @@ pass::Target target_of(int multiprocessors, Precision precision,
   target.name = "cuda";
   target.precision = precision;
   target.multiprocessors = multiprocessors;
-  if (takes) target.prepare = arrange_weights;
+  if (takes) target.prepare = [](const ir::Graph& graph) { return arrange_weights(few_features_as_products(graph)); };
   target.has_library_kernel = [takes, precision](const ir::Graph& graph, const ir::Node& node) {
     return takes && node.results.size() == 1 && takes(bare_call(graph, node), precision);
   };

@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "tessera/backend/kernel_cache.hpp"
 #include "tessera/core/error.hpp"
 
 namespace tessera::cuda {
@@ -70,6 +71,15 @@ std::unique_ptr<Call> choose(const std::string& operation, const Choosing& choos
     throw Error("the saved choice of an algorithm, '" + *chosen + "' for '" + key +
                 "', is none of this library's; delete the file of choices to choose again");
   }
+  const std::string entry = "choice-" + hash_text(key);
+  if (choosing.cache != nullptr)
+    if (const auto kept = choosing.cache->load(entry)) {
+      const std::string choice(kept->begin(), kept->end());
+      if (auto made = restore(choice)) {
+        choosing.choices.set(key, choice);
+        return made;
+      }
+    }
   std::vector<Candidate> list = candidates();
   if (list.empty()) return nullptr;
   std::size_t best = 0;
@@ -85,6 +95,7 @@ std::unique_ptr<Call> choose(const std::string& operation, const Choosing& choos
     }
   }
   choosing.choices.set(key, list[best].text);
+  if (choosing.cache != nullptr && choosing.timer) choosing.cache->save(entry, list[best].text);
   return std::move(list[best].call);
 }
 

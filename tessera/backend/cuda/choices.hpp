@@ -15,6 +15,10 @@
 #include "tessera/backend/cuda/call.hpp"
 #include "tessera/pass/program.hpp"
 
+namespace tessera {
+class KernelCache;
+}
+
 namespace tessera::cuda {
 
 /// Choices by operation, shapes, types, device and library version. May be used from several threads.
@@ -45,6 +49,8 @@ struct Choosing {
   Choices& choices;
   std::string device;  ///< its name and architecture: part of every key
   Timer timer;         ///< without one, the library's first proposal is taken
+  /// Where this machine keeps what it chose, so that the next process chooses the same without a race; may be null.
+  const KernelCache* cache = nullptr;
 };
 
 /// One way to do a call, in words that bring it back.
@@ -53,8 +59,9 @@ struct Candidate {
   std::unique_ptr<Call> call;
 };
 
-/// The call that an earlier choice brings back, else the fastest of the candidates, which is then remembered. Null when
-/// there is no candidate. `restore` gives null for a text that means nothing to the library.
+/// The call that an earlier choice brings back, of this run or of this machine; else the fastest of the candidates,
+/// which is then remembered. Null when there is no candidate. `restore` gives null for a text that means nothing to the
+/// library.
 std::unique_ptr<Call> choose(const std::string& key, const Choosing& choosing, const pass::LibraryCall& call,
                              const std::function<std::unique_ptr<Call>(const std::string&)>& restore,
                              const std::function<std::vector<Candidate>()>& candidates);

@@ -129,6 +129,9 @@ std::optional<Convolution> as_dnn_convolution(const pass::LibraryCall& call) {
     return std::nullopt;
   auto c = pass::as_convolution(call.node, call.operand_types, call.result_type);
   if (!c || !merge_groups(c->weights, c->source.dims.size())) return std::nullopt;
+  // Weights whose spatial dimensions have strides that rise: the library takes the convolution and computes another one
+  // (seen with 9.14).
+  if (!std::is_sorted(c->weights.strides.rbegin(), c->weights.strides.rend() - 2)) return std::nullopt;
   if (c->source.dims.size() == 3) {
     for (View* view : {&c->source, &c->weights, &c->destination}) widen(*view);
     for (auto* list : {&c->strides, &c->dilations}) list->insert(list->begin(), 1);

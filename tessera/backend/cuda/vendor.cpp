@@ -11,6 +11,7 @@
 #include "tessera/backend/cuda/cublaslt.hpp"
 #include "tessera/backend/cuda/cudnn.hpp"
 #include "tessera/backend/cuda/library.hpp"
+#include "tessera/backend/kernel_cache.hpp"
 #include "tessera/core/error.hpp"
 
 namespace tessera::cuda {
@@ -63,7 +64,7 @@ class MachineVendor final : public Vendor {
     const Properties& p = device_->properties();
     const Choosing choosing{
         choices_, fmt::format("{} sm_{}", p.name, p.architecture),
-        [this](Call& one, std::span<const std::size_t> bytes) { return time_call(*device_, one, bytes); }};
+        [this](Call& one, std::span<const std::size_t> bytes) { return time_call(*device_, one, bytes); }, &cache_};
     return call.node.op == ir::Op::DotGeneral ? cublas_->prepare(call, precision, choosing)
                                               : cudnn_->prepare(call, precision, choosing);
   }
@@ -79,6 +80,7 @@ class MachineVendor final : public Vendor {
   std::optional<Cublas> cublas_;
   std::optional<Cudnn> cudnn_;
   Choices choices_;
+  const KernelCache cache_;
 };
 
 }  // namespace
