@@ -1,15 +1,22 @@
 // Tessera as a contestant of bench/run.py: a process that waits, as bench/peers.py is for the others.
 // In:  the device as argument, then a JSON object a line: {"net", "batch", "precision", "seconds"} trains that long;
-//      {"limits": precision} measures the machine.
-// Out: a JSON object a line: first one with the device; then {"examples_per_second", "compile_seconds"}, or the limits.
+//      {"kernel", "width", "seconds"} runs a kernel that memory limits; {"limits": precision} measures the machine.
+// Out: a JSON object a line: first one with the device; then {"examples_per_second", "compile_seconds"}, {"gbs"}, or
+// the
+//      limits. The first window of a net or kernel compiles it and warms up before its clock starts.
+#include <chrono>
+#include <functional>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "tessera/array/array.hpp"
+#include "tessera/array/jit.hpp"
+#include "tessera/array/ops.hpp"
+#include "tessera/array/random.hpp"
 #include "tessera/backend/registry.hpp"
 #include "tessera/core/error.hpp"
+#include "tessera/nn/nn.hpp"
 #include "tessera/train/bench.hpp"
 #include "tessera/train/config.hpp"
 #include "tessera/train/limits.hpp"
@@ -18,21 +25,80 @@ namespace tessera {
 namespace {
 
 using Json = nlohmann::json;
+using Clock = std::chrono::steady_clock;
 
-Json answer(const Json& ask, std::map<std::string, train::Workload>& ready) {
+/// Elements of a matrix, as in bench/nets.py.
+constexpr std::int64_t kElements = std::int64_t{1} << 27;
+constexpr int kRunsBetweenLooks = 16;
+
+/// One run of a kernel on f32 [kElements / width, width], and the matrices that it moves.
+struct Kernel {
+  std::function<Array()> run;
+  double passes = 2;
+};
+
+Kernel make_kernel(const std::string& name, std::int64_t width) {
+  const auto keys = split<4>(Key(3));
+  const Array x = random::normal(keys[0], {kElements / width, width});
+  if (name == "copy") return {[step = jit([](const Array& a) { return -a; }), x]() mutable { return step(x); }};
+  if (name == "softmax")
+    return {[step = jit([](const Array& a) { return softmax(a); }), x]() mutable { return step(x); }};
+  if (name == "layer_norm") {
+    nn::LayerNorm norm(width);
+    norm.scale = random::normal(keys[1], {width});
+    norm.shift = random::normal(keys[2], {width});
+    auto step = jit([](const nn::LayerNorm& layer, const Array& a) { return layer(a); });
+    return {[step, norm, x]() mutable { return step(norm, x); }};
+  }
+  if (name == "chain") {
+    const Array y = random::normal(keys[3], x.shape());
+    auto step = jit([](const Array& a, const Array& b) { return tanh(0.5 * a + 1.0) * b + exp(-a * a); });
+    return {[step, x, y]() mutable { return step(x, y); }, 3};
+  }
+  throw Error(ErrorKind::Usage, "there is no kernel " + name);
+}
+
+double gigabytes_per_second(const Kernel& kernel, double seconds) {
+  const Clock::time_point start = Clock::now();
+  double runs = 0, passed = 0;
+  do {
+    for (int i = 1; i < kRunsBetweenLooks; ++i) (void)kernel.run();
+    (void)kernel.run().at(0, 0).item<float>();
+    runs += kRunsBetweenLooks;
+    passed = std::chrono::duration<double>(Clock::now() - start).count();
+  } while (passed < seconds);
+  return runs * kernel.passes * 4e-9 * static_cast<double>(kElements) / passed;
+}
+
+/// What has been made ready for earlier questions.
+struct Ready {
+  std::map<std::string, train::Workload> nets;
+  std::map<std::string, Kernel> kernels;
+};
+
+Json answer(Json ask, Ready& ready) {
   if (ask.contains("limits")) {
     const auto limits = train::measure_limits(0.5, train::precision_named(ask.at("limits").get<std::string>()));
     return {{"gemm_gflops", limits.gemm_gflops}, {"copy_gbs", limits.copy_gbs}};
   }
-  const train::BenchCase which{ask.at("net"), ask.at("batch"),
-                               train::precision_named(ask.at("precision").get<std::string>())};
-  const std::string key = which.name + " " + std::to_string(which.batch) + " " + ask.at("precision").get<std::string>();
-  auto found = ready.find(key);
-  if (found == ready.end()) {
-    found = ready.emplace(key, train::make_workload(which, 1)).first;
+  const double seconds = ask.at("seconds");
+  ask.erase("seconds");
+  const std::string key = ask.dump();
+  if (ask.contains("kernel")) {
+    auto found = ready.kernels.find(key);
+    if (found == ready.kernels.end()) {
+      found = ready.kernels.emplace(key, make_kernel(ask.at("kernel"), ask.at("width"))).first;
+      (void)gigabytes_per_second(found->second, 0);
+    }
+    return {{"gbs", gigabytes_per_second(found->second, seconds)}};
+  }
+  auto found = ready.nets.find(key);
+  if (found == ready.nets.end()) {
+    const Precision precision = train::precision_named(ask.at("precision").get<std::string>());
+    found = ready.nets.emplace(key, train::make_workload({ask.at("net"), ask.at("batch"), precision}, 1)).first;
     (void)train::measure(found->second, 0.3);
   }
-  return {{"examples_per_second", train::measure(found->second, ask.at("seconds"))},
+  return {{"examples_per_second", train::measure(found->second, seconds)},
           {"compile_seconds", found->second.compile_seconds}};
 }
 
@@ -44,7 +110,7 @@ int main(int count, char** arguments) {
   try {
     set_default_device(count > 1 ? arguments[1] : "cpu");
     std::cout << Json{{"device", backend(default_device()).describe()}} << std::endl;
-    std::map<std::string, train::Workload> ready;
+    Ready ready;
     for (std::string line; std::getline(std::cin, line);) std::cout << answer(Json::parse(line), ready) << std::endl;
   } catch (const std::exception& error) {
     std::cerr << "contestant: " << error.what() << '\n';

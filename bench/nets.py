@@ -95,4 +95,16 @@ NETS = {
                                Dense(120), Dense(84), Dense(10, relu=False)]),
     "cnn": Net((28, 28, 1), [Conv(32, 3, "same"), Conv(64, 3, "same"), Flatten(), Dense(128), Dense(10, relu=False)]),
 }
-ROWS = [("mlp", 128), ("lenet", 128), ("cnn", 128), ("cnn", 512)]
+# (net, batch, precision of products and convolutions) by device.
+ROWS = {
+    "cpu": [("mlp", 128, "f32"), ("lenet", 128, "f32"), ("cnn", 128, "f32"), ("cnn", 512, "f32")],
+    "cuda": [("mlp", 128, "bf16"), ("mlp", 16384, "bf16"), ("mlp", 16384, "tf32"),
+             ("lenet", 128, "bf16"), ("lenet", 1024, "bf16"), ("lenet", 1024, "tf32"),
+             ("cnn", 128, "bf16"), ("cnn", 4096, "bf16"), ("cnn", 4096, "tf32")],
+}
+# Kernels limited by memory, on a GPU: f32 [2**27 / width, width].
+KERNELS = [("copy", 1024), ("chain", 1024), ("softmax", 1024), ("softmax", 4096), ("softmax", 16384), ("softmax", 65536),
+           ("layer_norm", 1024), ("layer_norm", 4096), ("layer_norm", 16384), ("layer_norm", 65536)]
+KERNEL_ELEMENTS = 1 << 27
+# Matrices that pass through memory in one run of a kernel.
+KERNEL_PASSES = {"copy": 2, "chain": 3, "softmax": 2, "layer_norm": 2}

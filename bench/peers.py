@@ -1,44 +1,69 @@
 """One peer of `make bench` as a process that waits: PyTorch or JAX, on the nets of bench/nets.py.
 
-In:  the peer's name as argument (torch, torch_channels_last, torch_compile, jax), then a JSON object a line:
-     {"net": "cnn", "batch": 128, "seconds": 2} trains that long, {"gemm": 2048, "seconds": 1} multiplies matrices.
-Out: a JSON object a line: {"examples_per_second": ...} or {"gflops": ...}; first one with the versions.
+In:  the peer's name (torch, torch_channels_last, torch_compile, torch_graph, jax) and the device (cpu, cuda) as arguments,
+     then a JSON object a line: {"net": "cnn", "batch": 128, "precision": "f32", "seconds": 2} trains that long,
+     {"gemm": 2048, "precision": "f32", "seconds": 1} multiplies matrices, {"kernel": "softmax", "width": 1024, "seconds": 1}
+     runs a kernel that memory limits.
+Out: a JSON object a line: {"examples_per_second": ...}, {"gflops": ...} or {"gbs": ...}; first one with the versions.
 The first window of a net compiles and warms up before its clock starts. bench/run.py starts these, one at work at a time.
 """
 
+import contextlib
 import json
 import sys
 import time
 
-from nets import NETS, Conv, Dense, Flatten
+from nets import KERNEL_ELEMENTS, KERNEL_PASSES, NETS, Conv, Dense, Flatten
 
 RATE, MOMENTUM = 0.01, 0.9
 WARM_UP_STEPS = 5
-STEPS_BETWEEN_LOOKS = 4  # at the clock; JAX runs ahead of us between them
+CALLS_BETWEEN_LOOKS = {"cpu": 4, "cuda": 32}  # at the clock; what runs on a device runs ahead of us between them
+SCANNED = 32  # steps of one call of JAX on a GPU
 
 
-def measure(step, wait, seconds):
+def measure(step, wait, seconds, calls_between_looks):
     """Calls `step` until `seconds` have passed; gives calls per second. `wait` waits for what is still running."""
     start = time.perf_counter()
     calls, passed = 0, 0.0
     while passed < seconds:
-        for _ in range(STEPS_BETWEEN_LOOKS):
+        for _ in range(calls_between_looks):
             step()
         wait()
-        calls += STEPS_BETWEEN_LOOKS
+        calls += calls_between_looks
         passed = time.perf_counter() - start
     return calls / passed
 
 
 class Torch:
-    """PyTorch: eager, eager with channels_last, or torch.compile on channels_last."""
+    """PyTorch: eager, eager with channels_last, torch.compile on channels_last; on a GPU also a whole step of the compiled
+    net as one CUDA graph."""
 
-    def __init__(self, channels_last, compiled):
+    steps_per_call = 1
+
+    def __init__(self, device, channels_last=False, compiled="", graph=False):
         import torch
 
-        self.torch, self.channels_last, self.compiled = torch, channels_last, compiled
+        self.torch, self.device, self.channels_last = torch, device, channels_last
+        self.compiled, self.graph = compiled, graph
         torch.manual_seed(0)
         self.versions = {"PyTorch": torch.__version__, "threads": torch.get_num_threads()}
+        if device == "cuda":
+            torch.backends.cudnn.benchmark = True
+
+    def wait(self):
+        if self.device == "cuda":
+            self.torch.cuda.synchronize()
+
+    def use(self, precision):
+        tf32 = precision != "f32"
+        self.torch.backends.cuda.matmul.allow_tf32 = tf32
+        self.torch.backends.cudnn.allow_tf32 = tf32
+
+    def rounding(self, precision):
+        """f32 weights, products and convolutions in bf16."""
+        if precision == "bf16":
+            return self.torch.autocast(self.device, dtype=self.torch.bfloat16)
+        return contextlib.nullcontext()
 
     def layers(self, net):
         nn, size = self.torch.nn, net.input
@@ -55,43 +80,84 @@ class Torch:
                     yield nn.ReLU()
             size = layer.result(size)
 
-    def step(self, net, batch):
+    def step(self, net, batch, precision):
         torch = self.torch
-        model = torch.nn.Sequential(*self.layers(net))
+        self.use(precision)
+        model = torch.nn.Sequential(*self.layers(net)).to(self.device)
         shape = (batch, net.input[2], *net.input[:2]) if len(net.input) == 3 else (batch, *net.input)
-        x, y = torch.randn(shape), torch.randint(0, 10, (batch,))
+        x = torch.randn(shape, device=self.device)
+        y = torch.randint(0, 10, (batch,), device=self.device)
         if self.channels_last and len(net.input) == 3:
             model = model.to(memory_format=torch.channels_last)
             x = x.to(memory_format=torch.channels_last)
         optimizer = torch.optim.SGD(model.parameters(), lr=RATE, momentum=MOMENTUM, fused=True)
 
         def loss(x, y):
-            return torch.nn.functional.cross_entropy(model(x), y)
+            with self.rounding(precision):
+                return torch.nn.functional.cross_entropy(model(x), y)
 
         if self.compiled:
-            loss = torch.compile(loss, dynamic=False)
+            loss = torch.compile(loss, dynamic=False, mode=self.compiled)
 
         def step():
             optimizer.zero_grad(set_to_none=True)
             loss(x, y).backward()
             optimizer.step()
 
-        return step, lambda: None
+        return self.captured(step) if self.graph else step
 
-    def gemm(self, size):
-        a, b = self.torch.randn(size, size), self.torch.randn(size, size)
-        result = self.torch.empty(size, size)
-        return lambda: self.torch.mm(a, b, out=result), lambda: None
+    def captured(self, step):
+        """The step as one CUDA graph, recorded on a side stream once it is warm."""
+        torch = self.torch
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(WARM_UP_STEPS):
+                step()
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            step()
+        return graph.replay
+
+    def gemm(self, size, precision):
+        self.use(precision)
+        dtype = self.torch.bfloat16 if precision == "bf16" else self.torch.float32
+        a, b = (self.torch.randn(size, size, device=self.device, dtype=dtype) for _ in range(2))
+        result = self.torch.empty(size, size, device=self.device, dtype=dtype)
+        return lambda: self.torch.mm(a, b, out=result)
+
+    def kernel(self, name, width):
+        torch = self.torch
+        x, y, result = (torch.randn(KERNEL_ELEMENTS // width, width, device=self.device) for _ in range(3))
+        gain, shift = torch.randn(width, device=self.device), torch.randn(width, device=self.device)
+        work = {
+            "copy": lambda x, y: result.copy_(x),
+            "chain": lambda x, y: torch.tanh(0.5 * x + 1) * y + torch.exp(-x * x),
+            "softmax": lambda x, y: torch.softmax(x, 1),
+            "layer_norm": lambda x, y: torch.nn.functional.layer_norm(x, (width,), gain, shift),
+        }[name]
+        if self.compiled and name != "copy":
+            work = torch.compile(work, dynamic=False, mode="max-autotune-no-cudagraphs")
+        return lambda: work(x, y)
 
 
 class Jax:
-    """JAX: the whole step under one jit, parameters and momentum donated."""
+    """JAX: the whole step under one jit, parameters and momentum donated; on a GPU many steps as one scan."""
 
-    def __init__(self):
+    def __init__(self, device):
         import jax
 
-        self.jax = jax
+        self.jax, self.device = jax, device
+        self.steps_per_call = SCANNED if device == "cuda" else 1
         self.versions = {"JAX": jax.__version__}
+        self.last = None
+
+    def wait(self):
+        self.jax.block_until_ready(self.last)
+
+    def use(self, precision):
+        self.jax.config.update("jax_default_matmul_precision", "highest" if precision == "f32" else "tensorfloat32")
 
     def parameters(self, net, key):
         jax, size, parameters = self.jax, net.input, []
@@ -121,15 +187,20 @@ class Jax:
                     x = relu(x)
         return x
 
-    def step(self, net, batch):
+    def step(self, net, batch, precision):
         jax, keys = self.jax, self.jax.random.split(self.jax.random.key(0), 3)
+        if self.device == "cuda":
+            self.use(precision)
         x = jax.random.normal(keys[0], (batch, *net.input))
         y = jax.random.randint(keys[1], (batch,), 0, 10)
         parameters = self.parameters(net, keys[2])
         state = [parameters, jax.tree.map(jax.numpy.zeros_like, parameters)]
+        dtype = jax.numpy.bfloat16 if precision == "bf16" else jax.numpy.float32
 
         def loss(parameters, x, y):
-            scores = jax.nn.log_softmax(self.logits(net, parameters, x))
+            narrow = jax.tree.map(lambda p: p.astype(dtype), parameters)
+            logits = self.logits(net, narrow, x.astype(dtype)).astype(jax.numpy.float32)
+            scores = jax.nn.log_softmax(logits)
             return -jax.numpy.take_along_axis(scores, y[:, None], 1).mean()
 
         def update(parameters, velocity, x, y):
@@ -137,48 +208,69 @@ class Jax:
             velocity = jax.tree.map(lambda v, g: MOMENTUM * v + g, velocity, gradient)
             return jax.tree.map(lambda p, v: p - RATE * v, parameters, velocity), velocity
 
-        update = jax.jit(update, donate_argnums=(0, 1))
+        def several(parameters, velocity, x, y):
+            def one(carry, _):
+                return update(*carry, x, y), None
+
+            return jax.lax.scan(one, (parameters, velocity), None, length=self.steps_per_call)[0]
+
+        several = jax.jit(several if self.steps_per_call > 1 else update, donate_argnums=(0, 1))
 
         def step():
-            state[:] = update(*state, x, y)
+            state[:] = several(*state, x, y)
+            self.last = state
 
-        return step, lambda: jax.block_until_ready(state)
+        return step
 
-    def gemm(self, size):
-        a = self.jax.random.normal(self.jax.random.key(0), (size, size))
-        product, last = self.jax.jit(lambda a: a @ a), [a]
+    def gemm(self, size, precision):
+        dtype = self.jax.numpy.bfloat16 if precision == "bf16" else self.jax.numpy.float32
+        a = self.jax.random.normal(self.jax.random.key(0), (size, size), dtype)
+        product = self.jax.jit(lambda a: a @ a)
 
         def step():
-            last[0] = product(a)
+            self.last = product(a)
 
-        return step, lambda: self.jax.block_until_ready(last)
+        return step
 
 
 PEERS = {
-    "torch": lambda: Torch(channels_last=False, compiled=False),
-    "torch_channels_last": lambda: Torch(channels_last=True, compiled=False),
-    "torch_compile": lambda: Torch(channels_last=True, compiled=True),
+    "torch": lambda device: Torch(device),
+    "torch_channels_last": lambda device: Torch(device, channels_last=True),
+    "torch_compile": lambda device: Torch(device, True, "max-autotune" if device == "cuda" else "default"),
+    "torch_graph": lambda device: Torch(device, True, "max-autotune-no-cudagraphs", graph=True),
     "jax": Jax,
 }
 
 
+def make(peer, ask):
+    if "gemm" in ask:
+        return peer.gemm(ask["gemm"], ask["precision"])
+    if "kernel" in ask:
+        return peer.kernel(ask["kernel"], ask["width"])
+    return peer.step(NETS[ask["net"]], ask["batch"], ask["precision"])
+
+
 def main():
-    peer = PEERS[sys.argv[1]]()
+    name, device = sys.argv[1:]
+    peer = PEERS[name](device)
     print(json.dumps(peer.versions), flush=True)
     ready = {}
     for line in sys.stdin:
         ask = json.loads(line)
-        key = ("gemm", ask["gemm"]) if "gemm" in ask else (ask["net"], ask["batch"])
+        seconds = ask.pop("seconds")
+        key = json.dumps(ask)
         if key not in ready:
-            ready[key] = peer.gemm(ask["gemm"]) if "gemm" in ask else peer.step(NETS[key[0]], key[1])
+            ready[key] = make(peer, ask)
             for _ in range(WARM_UP_STEPS):
-                ready[key][0]()
-            ready[key][1]()
-        rate = measure(*ready[key], ask["seconds"])
+                ready[key]()
+            peer.wait()
+        rate = measure(ready[key], peer.wait, seconds, CALLS_BETWEEN_LOOKS[device] // peer.steps_per_call or 1)
         if "gemm" in ask:
             answer = {"gflops": rate * 2 * ask["gemm"] ** 3 / 1e9}
+        elif "kernel" in ask:
+            answer = {"gbs": rate * 4 * KERNEL_ELEMENTS * KERNEL_PASSES[ask["kernel"]] / 1e9}
         else:
-            answer = {"examples_per_second": rate * ask["batch"]}
+            answer = {"examples_per_second": rate * ask["batch"] * peer.steps_per_call}
         print(json.dumps(answer), flush=True)
 
 

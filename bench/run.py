@@ -1,38 +1,45 @@
-"""`make bench`: Tessera and its peers on the same nets, in turns, within one run; the table goes to bench/RESULTS.md.
+"""`make bench`: Tessera and its peers on the same nets, in turns, within one run; the table goes to bench/RESULTS.md, of a
+GPU (--device cuda) to bench/RESULTS-cuda.md.
 
 Each contestant in turn trains a net for some seconds, all of them one round, several rounds: what else the machine does
-meets all of them. A figure is the median of a contestant's windows. Peers: bench/peers.py. Nets: bench/nets.py.
+meets all of them. A figure is the median of a contestant's windows. Contestants: bench/contestant.cpp, bench/peers.py.
+Nets and kernels: bench/nets.py.
 """
 
 import argparse
+import concurrent.futures
 import datetime
 import json
 import os
 import re
+import shutil
 import statistics
 import subprocess
 import sys
 from pathlib import Path
 
-from nets import NETS, ROWS
+from nets import KERNELS, NETS, ROWS
 
 TOP = Path(__file__).resolve().parent.parent
-PEERS = {"torch": "PyTorch", "torch_channels_last": "channels_last", "torch_compile": "compile", "jax": "JAX"}
-GEMM_SIZE = 2048
+PEERS = {
+    "cpu": {"torch": "PyTorch", "torch_channels_last": "channels_last", "torch_compile": "compile", "jax": "JAX"},
+    "cuda": {"torch_channels_last": "PyTorch", "torch_compile": "compile, max-autotune",
+             "torch_graph": "compile, step as one CUDA graph", "jax": "JAX, scan of 32 steps"},
+}
+GEMM_SIZE = {"cpu": 2048, "cuda": 8192}
 
 
-class Peer:
-    """A waiting bench/peers.py."""
+class Contestant:
+    """A process that waits for questions: bench/contestant.cpp or bench/peers.py."""
 
-    def __init__(self, name):
-        command = [sys.executable, TOP / "bench/peers.py", name]
+    def __init__(self, command):
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.versions = self.read()
+        self.about = self.read()
 
     def read(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"bench: a peer ended: {self.process.args[-1]}")
+            sys.exit(f"bench: a contestant ended: {' '.join(map(str, self.process.args))}")
         return json.loads(line)
 
     def ask(self, **question):
@@ -40,30 +47,8 @@ class Peer:
         self.process.stdin.flush()
         return self.read()
 
-    def train(self, net, batch, seconds):
-        return self.ask(net=net, batch=batch, seconds=seconds)["examples_per_second"]
-
-
-class Tessera:
-    """The command, once a window."""
-
-    def __init__(self):
-        self.command = TOP / "build/release/bin/tessera"
-        self.limits, self.seen = [], {}
-
-    def train(self, net, batch, seconds):
-        command = [self.command, "bench", net, "--batch", str(batch), "--seconds", str(seconds), "--json"]
-        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
-        if done.returncode != 0:
-            sys.exit(f"bench: tessera failed: {' '.join(map(str, command))}")
-        answer = json.loads(done.stdout)
-        self.limits.append(answer["limits"])
-        row = answer["rows"][0]
-        self.seen[net, batch] = row
-        return row["examples_per_second"]["median"]
-
-    def limit(self, name):
-        return statistics.median(limits[name] for limits in self.limits)
+    def train(self, net, batch, precision, seconds):
+        return self.ask(net=net, batch=batch, precision=precision, seconds=seconds)["examples_per_second"]
 
 
 def stolen_ticks():
@@ -81,6 +66,8 @@ def processor():
 
 
 def version_of(package):
+    if shutil.which("dpkg-query") is None:
+        return "unknown"
     done = subprocess.run(["dpkg-query", "-W", "-f", "${Version}", package], stdout=subprocess.PIPE, text=True)
     return done.stdout or "none"
 
@@ -95,53 +82,95 @@ def overhead(*arguments):
 
 
 def compete(contestants, rows, rounds, seconds):
-    """Examples per second of every window: {(net, batch): {contestant: [...]}}, the peers' matrix product, and for each
-    round the nanoseconds of a cache line to the other core and back."""
+    """Examples per second of every window, {row: {contestant: [...]}}, and for each round the nanoseconds of a cache line
+    to the other core and back."""
     windows = {row: {name: [] for name in contestants} for row in rows}
-    gemm, lines = [], []
+    lines = []
     for turn in range(rounds):
         lines += [result["real_time"] for result in overhead("--benchmark_filter=cache line", "--benchmark_min_time=0.1")]
         for row in rows:
             for name, contestant in contestants.items():
                 windows[row][name].append(contestant.train(*row, seconds))
-        gemm += [contestants["torch"].ask(gemm=GEMM_SIZE, seconds=seconds / 2)["gflops"]]
         print(f"round {turn + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-    return windows, statistics.median(gemm), lines
+    return windows, lines
+
+
+def machine_limits(contestants, device, precisions, rounds, seconds):
+    """Medians in GFLOP/s and GB/s: ours and the peers' matrix product of each precision, our copy."""
+    seen = {"copy": []}
+    for _ in range(rounds):
+        for precision in precisions:
+            if "tessera" in contestants:
+                limits = contestants["tessera"].ask(limits=precision)
+                seen.setdefault(("tessera", precision), []).append(limits["gemm_gflops"])
+                seen["copy"].append(limits["copy_gbs"])
+            peer = contestants["torch_channels_last"].ask(gemm=GEMM_SIZE[device], precision=precision, seconds=seconds / 2)
+            seen.setdefault(("torch", precision), []).append(peer["gflops"])
+    return {name: statistics.median(values) for name, values in seen.items() if values}
 
 
 def thousands(rate):
+    if rate >= 1e6:
+        return f"{rate / 1e6:.1f}M" if rate >= 1e7 else f"{rate / 1e6:.2f}M"
     return f"{rate / 1000:.1f}k" if rate >= 10000 else f"{rate / 1000:.2f}k"
 
 
-def speed_table(windows, tessera):
-    lines = ["| net, batch | Tessera (least to most) | " + " | ".join(PEERS.values()) + " | Tessera against the best peer |",
-             "| --- | --- |" + " --- |" * len(PEERS) + " --- |"]
-    for (net, batch), by_name in windows.items():
+def row_name(row):
+    net, batch, precision = row
+    return f"{net} {batch}" + ("" if precision == "f32" else f", {precision}")
+
+
+def speed_table(windows, peers):
+    lines = ["| net, batch | Tessera (least to most) | " + " | ".join(peers.values()) + " | Tessera against the best peer |",
+             "| --- | --- |" + " --- |" * len(peers) + " --- |"]
+    for row, by_name in windows.items():
         median = {name: statistics.median(rates) for name, rates in by_name.items()}
-        best = max(PEERS, key=lambda name: median[name])
-        cells = [f"**{thousands(median[name])}**" if name == best else thousands(median[name]) for name in PEERS]
+        best = max(peers, key=lambda name: median[name])
+        cells = [f"**{thousands(median[name])}**" if name == best else thousands(median[name]) for name in peers]
         ours, ratio = "-", "-"
-        if tessera:
+        if "tessera" in by_name:
             rates = by_name["tessera"]
             ours = f"{thousands(median['tessera'])} ({thousands(min(rates))} to {thousands(max(rates))})"
             ratio = f"**{median['tessera'] / median[best]:.2f}x**"
-        lines.append(f"| {net} {batch} | {ours} | " + " | ".join(cells) + f" | {ratio} |")
+        lines.append(f"| {row_name(row)} | {ours} | " + " | ".join(cells) + f" | {ratio} |")
     return lines
 
 
-def floor_table(windows, gemm, tessera):
+def floor_table(windows, limits, peers):
     """For each net the least time that its operations and its bytes take, and the share of it that was reached."""
-    copy = tessera.limit("copy_gbs") if tessera else None
-    gemm = tessera.limit("gemm_gflops") if tessera else gemm
+    copy = limits.get("copy")
     lines = ["| net, batch | MFLOP per example | kB per example | bound by operations | bound by bytes | Tessera reached |"
              " best peer reached |", "| --- | --- | --- | --- | --- | --- | --- |"]
-    for (net, batch), by_name in windows.items():
+    for row, by_name in windows.items():
+        net, batch, precision = row
+        gemm = limits.get(("tessera", precision), limits["torch", precision])
         operations, size = NETS[net].operations(), NETS[net].bytes(batch)
         bounds = [gemm * 1e9 / operations] + ([copy * 1e9 / size] if copy else [])
-        peer = max(statistics.median(by_name[name]) for name in PEERS)
-        ours = f"{100 * statistics.median(by_name['tessera']) / min(bounds):.0f} %" if tessera else "-"
-        lines.append(f"| {net} {batch} | {operations / 1e6:.2f} | {size / 1e3:.0f} | {thousands(bounds[0])} | "
+        peer = max(statistics.median(by_name[name]) for name in peers)
+        ours = f"{100 * statistics.median(by_name['tessera']) / min(bounds):.0f} %" if "tessera" in by_name else "-"
+        lines.append(f"| {row_name(row)} | {operations / 1e6:.2f} | {size / 1e3:.0f} | {thousands(bounds[0])} | "
                      f"{thousands(bounds[1]) if copy else '-'} | {ours} | {100 * peer / min(bounds):.0f} % |")
+    return lines
+
+
+def kernel_table(contestants, rounds, seconds):
+    """Kernels that memory limits, against PyTorch's copy of the same run."""
+    names = [name for name in ("tessera", "torch_channels_last", "torch_compile") if name in contestants]
+    seen = {case: {name: [] for name in names} for case in KERNELS}
+    for _ in range(rounds):
+        for kernel, width in KERNELS:
+            for name in names:
+                rate = contestants[name].ask(kernel=kernel, width=width, seconds=seconds / 4)["gbs"]
+                seen[kernel, width][name].append(rate)
+    medians = {case: {name: statistics.median(rates) for name, rates in by_name.items()} for case, by_name in seen.items()}
+    copy = medians["copy", 1024]["torch_channels_last"]
+    lines = ["", "## Kernels that memory limits", "",
+             "f32, 2^27 elements in rows of some width, GB/s of what they must read and write; the share is of PyTorch's copy.",
+             "", "| kernel, width | Tessera | share | PyTorch | compile |", "| --- | --- | --- | --- | --- |"]
+    for (kernel, width), by_name in medians.items():
+        ours = by_name.get("tessera", 0)
+        lines.append(f"| {kernel} {width} | {ours:.0f} | {100 * ours / copy:.0f} % | {by_name['torch_channels_last']:.0f} |"
+                     f" {by_name['torch_compile']:.0f} |")
     return lines
 
 
@@ -156,49 +185,71 @@ def overhead_lines():
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--device", choices=PEERS, default="cpu")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of one window")
     parser.add_argument("--net", action="append", choices=NETS, help="only this one")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="that every contestant may use")
     parser.add_argument("--peers-only", action="store_true")
-    parser.add_argument("--out", type=Path, default=TOP / "bench/RESULTS.md")
+    parser.add_argument("--contestant", type=Path, default=TOP / "build/release/bin/contestant")
+    parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    out = options.out or TOP / ("bench/RESULTS.md" if options.device == "cpu" else f"bench/RESULTS-{options.device}.md")
 
     os.sched_setaffinity(0, range(options.cores))  # what is started from here inherits it
     os.environ["OMP_NUM_THREADS"] = str(options.cores)
-    rows = [row for row in ROWS if not options.net or row[0] in options.net]
-    tessera = None if options.peers_only else Tessera()
-    peers = {name: Peer(name) for name in PEERS}
-    contestants = ({"tessera": tessera} if tessera else {}) | peers
-    for row in rows:  # compile, before the clocks start
-        for contestant in contestants.values():
+    os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
+    rows = [row for row in ROWS[options.device] if not options.net or row[0] in options.net]
+    peers = PEERS[options.device]
+    commands = {name: [sys.executable, TOP / "bench/peers.py", name, options.device] for name in peers}
+    if not options.peers_only:
+        commands = {"tessera": [options.contestant, options.device]} | commands
+    contestants = {name: Contestant(command) for name, command in commands.items()}
+
+    def compile_all(contestant):
+        for row in rows:
             contestant.train(*row, 0.1)
 
+    # Before the clocks start; on a GPU side by side, where it takes minutes.
+    with concurrent.futures.ThreadPoolExecutor(1 if options.device == "cpu" else len(contestants)) as pool:
+        list(pool.map(compile_all, contestants.values()))
+
     steal, load = stolen_ticks(), os.getloadavg()[0]
-    windows, gemm, lines = compete(contestants, rows, options.rounds, options.seconds)
+    windows, lines = compete(contestants, rows, options.rounds, options.seconds)
+    precisions = list(dict.fromkeys(row[2] for row in rows))
+    limits = machine_limits(contestants, options.device, precisions, options.rounds, options.seconds)
     stolen, passed = (after - before for after, before in zip(stolen_ticks(), steal))
 
-    versions = {key: value for peer in peers.values() for key, value in peer.versions.items()}
-    limits = f"; Tessera's: {tessera.limit('gemm_gflops'):.0f} GFLOP/s, copy {tessera.limit('copy_gbs'):.0f} GB/s" if tessera else ""
+    about = {key: value for contestant in contestants.values() for key, value in contestant.about.items()}
+    products = "; ".join(
+        f"{precision}: {limits['torch', precision]:.0f} GFLOP/s in PyTorch"
+        + (f", {limits['tessera', precision]:.0f} in Tessera" if ("tessera", precision) in limits else "")
+        for precision in precisions)
     text = [
-        "# Speed", "",
-        "`make bench` writes this page: a whole training step (softmax cross entropy, SGD with momentum, f32, synthetic",
-        "data) of the nets of `tessera bench`, in examples per second. Medians of windows that the contestants take in",
-        "turns; the best peer of each row is bold.", "",
+        "# Speed" if options.device == "cpu" else "# Speed on a GPU", "",
+        "`make bench` writes this page" if options.device == "cpu" else
+        "`bench/run.py --device cuda` writes this page", "",
+        "A whole training step (softmax cross entropy, SGD with momentum, f32 weights, synthetic data) of the nets of",
+        "`tessera bench`, in examples per second. Medians of windows that the contestants take in turns; the best peer of each",
+        "row is bold.", "",
         f"- {datetime.date.today()}, {processor()}, {options.cores} used",
-        f"- PyTorch {versions['PyTorch']} ({versions['threads']} threads), JAX {versions['JAX']}, "
+        *([f"- {about['device']}"] if options.device != "cpu" and "device" in about else []),
+        f"- PyTorch {about['PyTorch']} ({about['threads']} threads), JAX {about['JAX']}, "
         f"oneDNN {version_of('libdnnl2')}, LLVM {version_of('libllvm19')}, g++ {version_of('g++')}",
         f"- {options.rounds} windows of {options.seconds:g} s; load {load:.1f} before and {os.getloadavg()[0]:.1f} after; "
         f"{100 * stolen / passed:.1f} % of the time stolen by the host",
-        f"- a cache line to the other core and back, in each round: {', '.join(f'{ns:.0f}' for ns in lines)} ns",
-        f"- matrix product of {GEMM_SIZE} in PyTorch: {gemm:.0f} GFLOP/s{limits}", "",
-        *speed_table(windows, tessera), "",
+        *([f"- a cache line to the other core and back, in each round: {', '.join(f'{ns:.0f}' for ns in lines)} ns"]
+          if lines else []),
+        f"- matrix product of {GEMM_SIZE[options.device]}: {products}"
+        + (f"; Tessera's copy {limits['copy']:.0f} GB/s" if "copy" in limits else ""), "",
+        *speed_table(windows, peers), "",
         "## The floors", "",
         "Operations: those of products and convolutions alone, at the speed of a matrix product. Bytes: each layer (with its",
-        "ReLU and pool) one pass over memory, at the speed of a copy; what stays in the cache costs less.", "",
-        *floor_table(windows, gemm, tessera), *overhead_lines(),
+        "ReLU and pool) one pass over memory in f32, at the speed of a copy; what stays in the cache costs less.", "",
+        *floor_table(windows, limits, peers),
+        *(overhead_lines() if options.device == "cpu" else kernel_table(contestants, options.rounds, options.seconds)),
     ]
-    options.out.write_text("\n".join(text) + "\n")
+    out.write_text("\n".join(text) + "\n")
     print("\n".join(text))
 
 

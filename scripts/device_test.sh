@@ -2,7 +2,8 @@
 # What a GPU has to show, from the folder that `make device-test` packs; the machine needs a driver and nothing of ours.
 # Usage: device_test.sh correct|speed OUT
 #   correct  the case table and the training tests on the GPU; every recipe trained there for a little while
-#   speed    `tessera bench` on the CPU and the GPU, and time to accuracy of the recipe fashion-cnn
+#   speed    against PyTorch and JAX where python3 has them (bench/run.py), `tessera bench` on the CPU and the GPU, and
+#            time to accuracy of the recipe fashion-cnn
 # OUT gets a text for each; the exit code is 1 when one failed.
 set -uo pipefail
 part=$1
@@ -49,7 +50,13 @@ case $part in
     done
     ;;
   speed)
-    run bench "$tessera" bench --device all --json
+    if python3 -c 'import torch, jax' 2>"$out/peers.txt"; then
+      run peers python3 "$here/bench/run.py" --device cuda --contestant "$here/bench/contestant" --seconds 0.25 \
+        --out "$out/RESULTS-cuda.md"
+    else
+      run bench_large "$tessera" bench --device cuda --batch 128,1024,4096,16384 --precision f32,tf32,bf16
+    fi
+    run bench_both "$tessera" bench --device all --seconds 1
     for precision in f32 bf16; do
       run "time_to_accuracy_$precision" "$tessera" train fashion-cnn --device cuda --data "$data" \
         --set "train.precision=\"$precision\"" --out "$out/runs/fashion-cnn-$precision"

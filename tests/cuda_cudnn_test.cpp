@@ -411,14 +411,14 @@ Literal run(const pass::LibraryCall& call, const std::vector<Literal>& arguments
   return out;
 }
 
-/// A convolution of channels-last images with HWIO (or OHWI) weights, and the convolutions of its gradient.
+/// A convolution of channels-last images with OHWI (or HWIO) weights, and the convolutions of its gradient.
 struct Images {
   DType dtype = DType::F32;
   std::int64_t batch = 2, in = 4, out = 6;
   Shape image = {5, 6}, window = {3, 2};
   Integers strides = {1, 1}, dilations = {1, 1}, padding = {1, 1, 0, 0};
   std::int64_t groups = 1;
-  bool output_first = false;
+  bool output_first = true;
   std::optional<DType> result = std::nullopt;
 };
 ir::Graph graph_of(const Images& s) {
@@ -480,7 +480,7 @@ TEST(Cudnn, CasesAndTheirGradients) {
     EXPECT_EQ(cases::difference(run(item.call, arguments), expected(item.call, arguments), 8), "");
   }
   EXPECT_GT(ran, 30U) << refused << " refused";
-  for (const std::size_t count : passes) EXPECT_GT(count, 8U);
+  for (const std::size_t count : passes) EXPECT_GT(count, 6U);
 }
 
 TEST(Cudnn, RandomConvolutionsTheirGradientsAndEpilogues) {
@@ -489,7 +489,7 @@ TEST(Cudnn, RandomConvolutionsTheirGradientsAndEpilogues) {
   SCOPED_TRACE("seed " + std::to_string(seed));
   const auto upto = [&](int n) { return static_cast<std::int64_t>(random() % static_cast<unsigned>(n)); };
   std::size_t passes[3] = {0, 0, 0}, fused = 0, refused = 0;
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < 100; ++round) {
     Images s;
     s.dtype = cases::kFloats[static_cast<std::size_t>(upto(static_cast<int>(cases::kFloats.size())))];
     if ((s.dtype == DType::F16 || s.dtype == DType::BF16) && upto(2) == 0) s.result = DType::F32;
@@ -497,7 +497,6 @@ TEST(Cudnn, RandomConvolutionsTheirGradientsAndEpilogues) {
     s.batch = 1 + upto(2);
     s.in = s.groups * (1 + upto(3));
     s.out = s.groups * (1 + upto(3));
-    s.output_first = upto(2) == 0;
     const std::size_t spatial = 1 + static_cast<std::size_t>(upto(3));
     s.image = s.window = s.strides = s.dilations = {};
     s.padding = {};
@@ -532,7 +531,7 @@ TEST(Cudnn, RandomConvolutionsTheirGradientsAndEpilogues) {
   }
   for (const std::size_t count : passes) EXPECT_GT(count, 15U);
   EXPECT_GT(fused, 20U);
-  EXPECT_LT(refused, 60U);
+  EXPECT_LT(refused, 150U);
 }
 
 TEST(Cudnn, EnginesThatAreDeterministicAndPreciseEnough) {
@@ -578,6 +577,9 @@ TEST(Cudnn, WhatTheGraphsHold) {
 TEST(Cudnn, WhatHasNoForm) {
   Images s;
   EXPECT_TRUE(as_dnn_convolution(calls_of(s)[0]));
+  s.output_first = false;
+  for (const pass::LibraryCall& hwio : calls_of(s)) EXPECT_FALSE(as_dnn_convolution(hwio));
+  s.output_first = true;
   const auto to = [](const std::vector<pass::LibraryCall>& calls, std::size_t operand) {  // the gradient
     const TensorType type = calls.at(0).operand_types[operand];
     return *std::find_if(calls.begin(), calls.end(), [&](const auto& call) { return call.result_type == type; });
@@ -652,6 +654,7 @@ TEST(Cudnn, WeightsInTheOrderThatEnginesWant) {
   for (const std::int64_t groups : {1, 2}) {
     Images s;
     s.groups = groups;
+    s.output_first = false;
     const ir::GraphPtr given = transform::vjp(graph_of(s), {true, true}, {true});
     const ir::Graph arranged = arrange_weights(*given);
     ir::verify(arranged);

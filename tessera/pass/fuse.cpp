@@ -730,7 +730,7 @@ class Fuser {
     std::int64_t kept = 0, shared = 0;  // by each thread, by a block
     const auto fits = [&](const Item& item, std::int64_t width) {
       if (!target_.is_gpu()) return width <= 8192;
-      const std::int64_t slots = width <= kRowKept * kBlockThreads ? kRowKept : kWideRowKept;
+      const std::int64_t slots = row_slots(width);
       if (!item.elsewhere && width <= slots * kBlockThreads && kept + slots <= kKeptInAll) {
         kept += slots;
         return true;

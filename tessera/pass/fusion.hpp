@@ -17,6 +17,11 @@ namespace tessera::pass {
 // bytes of shared memory for rows.
 constexpr std::int64_t kBlockThreads = 1024;
 constexpr std::int64_t kRowKept = 16, kWideRowKept = 32;
+/// Elements of a row that each of its threads keeps. Wide rows take more, so that two blocks fit on a multiprocessor:
+/// one computes while the other loads.
+constexpr std::int64_t row_slots(std::int64_t width) {
+  return width <= kRowKept * kBlockThreads / 2 ? kRowKept : kWideRowKept;
+}
 constexpr std::int64_t kRowBytes = 40960;
 
 /// The type that a value of `dtype` has inside kernels: the halves compute as F32.

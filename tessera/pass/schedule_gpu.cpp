@@ -392,8 +392,8 @@ class Scheduler final : public ClusterLoops {
     const std::int64_t most = one_block_ ? threads_ : kBlockThreads, rows = cluster_->rows;
     const std::int64_t fill = one_block_ ? threads_ : 512LL * target_.multiprocessors;
     group_ = 1;
-    while (group_ < most &&
-           (divide_up(width, group_ * vector) * vector > kRowKept || group_ * vector < std::min(width, kNeighbours)))
+    while (group_ < most && (divide_up(width, group_ * vector) * vector > row_slots(width) ||
+                             group_ * vector < std::min(width, kNeighbours)))
       group_ *= 2;
     while (group_ < most && group_ * vector < width && rows * group_ < fill) group_ *= 2;
     if (!one_block_) {
@@ -425,10 +425,11 @@ class Scheduler final : public ClusterLoops {
                 std::vector<const Item*>& stored) {
     std::vector<const Item*> maps;
     std::vector<const Reduction*> reductions;
-    bool again = false;  // this width, on a later level
+    bool again = false, other_levels = false;  // this width, on a later level; on any other one
     for (const Item& item : cluster_->items) {
       if (item.hold == Item::Hold::Inline || width(item) != w) continue;
       again = again || item.level > level;
+      other_levels = other_levels || item.level != level;
       if (item.level == level && !reduce_form(graph_, *graph_.producer(item.value))) maps.push_back(&item);
     }
     for (const Reduction& r : all)
@@ -438,44 +439,57 @@ class Scheduler final : public ClusterLoops {
       for (const Item* item : maps) scalar(*item);
     if (w == 1 && reductions.empty()) return;
 
+    // Of a row that is too wide, threads keep what they load in the first steps, and load the others' again: fewer of
+    // them then wait in the caches.
     const std::int64_t steps = divide_up(w, group_ * vector), slots = steps * vector;
-    const Expr s = steps > 1 ? e.b.open(LoopKind::Serial, "s", steps) : e.b.index(0);
-    const Expr first = e.b.mul(scaled_sum(s, group_, member_), e.b.index(vector));
-    const bool guarded = open_if(below(first, w));
-    const Expr j = open_vector(vector);
-    const Expr column = e.b.add(first, j), slot = scaled_sum(s, vector, j);
-    for (const Kept& kept : kept_)
-      if (!kept.shared && kept.width == w) e.hold_scalar(kept.value, kept.local, slot);
-    if (slots <= kWideRowKept) keep_loads(again, w, slots, column, slot);
-    for (const Reduction* r : reductions) {
-      const Shape& shape = graph_.shape(r->node->operands[0]);
-      accumulate(*r, j,
-                 e.element(r->node->operands[0], e.split_index(row_, column, shape, *prefix_of(shape, r->form.outer))));
-    }
+    const std::int64_t keeping = slots <= kWideRowKept ? steps : other_levels ? kWideRowKept / vector : 0;
     std::vector<Kept> kept;
-    std::vector<Result> results;
-    for (std::size_t n = 0; w > 1 && n < maps.size(); ++n) {
-      const Item& item = *maps[n];
-      const Shape& shape = graph_.shape(item.value);
-      const std::size_t prefix = *prefix_of(shape, cluster_->rows);
-      const Index at = e.split_index(row_, column, shape, prefix);
-      if (item.hold == Item::Hold::Stored) {
-        results.push_back({item.value, at});
-        stored.push_back(&item);
-        continue;
+    const auto walk = [&](std::int64_t begin, std::int64_t count, bool keeps) {
+      if (count == 0) return;
+      const Expr turn = count > 1 ? e.b.open(LoopKind::Serial, "s", count) : e.b.index(0);
+      const Expr s = e.b.add(turn, e.b.index(begin));
+      const Expr first = e.b.mul(scaled_sum(s, group_, member_), e.b.index(vector));
+      const bool guarded = open_if(below(first, w));
+      const Expr j = open_vector(vector);
+      const Expr column = e.b.add(first, j), slot = scaled_sum(s, vector, j);
+      for (const Kept& k : kept_)
+        if (!k.shared && k.width == w) e.hold_scalar(k.value, k.local, slot);
+      if (keeps) keep_loads(again, w, count * vector, column, slot);
+      for (const Reduction* r : reductions) {
+        const Shape& shape = graph_.shape(r->node->operands[0]);
+        const Index at = e.split_index(row_, column, shape, *prefix_of(shape, r->form.outer));
+        accumulate(*r, j, e.element(r->node->operands[0], at));
       }
-      const std::int64_t count = item.elsewhere ? threads_ / group_ * w : slots;
-      const std::int32_t local =
-          e.b.local("row" + std::to_string(item.value), compute_type(graph_.dtype(item.value)), count, item.elsewhere);
-      const Expr place = item.elsewhere ? scaled_sum(row_in_block_, w, column) : slot;
-      e.b.write(local, place, e.element(item.value, at));
-      kept.push_back({item.value, local, w, prefix, item.elsewhere});
-    }
-    store(results, j, vector);
-    e.on_load = nullptr;
-    close_vector(vector);
-    close_if(guarded);
-    if (steps > 1) e.b.close();
+      std::vector<Result> results;
+      for (std::size_t n = 0; w > 1 && n < maps.size(); ++n) {
+        const Item& item = *maps[n];
+        const Shape& shape = graph_.shape(item.value);
+        const std::size_t prefix = *prefix_of(shape, cluster_->rows);
+        const Index at = e.split_index(row_, column, shape, prefix);
+        if (item.hold == Item::Hold::Stored) {
+          results.push_back({item.value, at});
+          if (begin == 0) stored.push_back(&item);
+          continue;
+        }
+        if (begin == 0) {
+          const std::int64_t places = item.elsewhere ? threads_ / group_ * w : slots;
+          const DType dtype = compute_type(graph_.dtype(item.value));
+          kept.push_back({item.value, e.b.local("row" + std::to_string(item.value), dtype, places, item.elsewhere), w,
+                          prefix, item.elsewhere});
+        }
+        const auto of_item =
+            std::find_if(kept.begin(), kept.end(), [&](const Kept& k) { return k.value == item.value; });
+        const Expr place = item.elsewhere ? scaled_sum(row_in_block_, w, column) : slot;
+        e.b.write(of_item->local, place, e.element(item.value, at));
+      }
+      store(results, j, vector);
+      e.on_load = nullptr;
+      close_vector(vector);
+      close_if(guarded);
+      if (count > 1) e.b.close();
+    };
+    walk(0, keeping, true);
+    walk(keeping, steps - keeping, false);
     kept_.insert(kept_.end(), kept.begin(), kept.end());
     for (const Reduction* r : reductions)  // a halving tree
       for (std::int64_t half = vector / 2; half >= 1; half /= 2)

@@ -589,7 +589,7 @@ std::int64_t chunks_of(const ReduceForm& form, const Target& target) {
     // or 32 columns; or 32 times four of them, where that many lie next to each other.
     const std::int64_t columns = form.inner % 4 == 0 ? 128 : 32;
     const std::int64_t blocks = form.outer * ((form.inner + columns - 1) / columns);
-    const std::int64_t each = total < (1 << 20) ? 1 : total < (1 << 24) || form.inner == 1 ? 2 : 8;
+    const std::int64_t each = total < (1 << 18) ? 1 : total < (1 << 20) || form.inner == 1 ? 2 : 8;
     const std::int64_t wanted = each * target.multiprocessors;
     if (blocks >= wanted || (form.inner == 1 && form.reduced < 64 * kBlockThreads)) return 1;
     least = 2;

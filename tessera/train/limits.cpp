@@ -116,7 +116,7 @@ double measure_arrays(double seconds, double units, int times, const std::functi
   const auto round = [&](int) {
     Array result = work();
     for (int i = 1; i < times; ++i) result = work();
-    (void)result.at(0, 0).item<float>();
+    (void)astype(result.at(0, 0), DType::F32).item<float>();
   };
   round(0);
   return best_rate(1, seconds, units * times, round);
@@ -125,7 +125,9 @@ double measure_arrays(double seconds, double units, int times, const std::functi
 double measure_gemm(double seconds, Precision precision, std::int64_t size, int times) {
   auto product = jit([](const Array& a, const Array& b) { return matmul(a, b); }, {precision, "gemm"});
   const auto [first, second] = split<2>(Key(1));
-  const Array a = random::uniform(first, {size, size}), b = random::uniform(second, {size, size});
+  const DType dtype = precision == Precision::BFloat16 ? DType::BF16 : DType::F32;
+  const Array a = astype(random::uniform(first, {size, size}), dtype);
+  const Array b = astype(random::uniform(second, {size, size}), dtype);
   const auto n = static_cast<double>(size);
   return measure_arrays(seconds, 2e-9 * n * n * n, times, [&] { return product(a, b); });
 }

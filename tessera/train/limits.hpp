@@ -8,7 +8,7 @@
 namespace tessera::train {
 
 struct MachineLimits {
-  double gemm_gflops = 0;  ///< matrix product of f32, in the precision asked for
+  double gemm_gflops = 0;  ///< matrix product in the precision asked for: of bf16 matrices, or of f32 ones
   double fma_gflops = 0;   ///< f32 multiply-adds in registers; 0: not measured
   double copy_gbs = 0;     ///< bytes read and written by a copy in memory
 };

@@ -46,6 +46,27 @@ bool merge_groups(View& weights, std::size_t rank) {
   return false;
 }
 
+/// Dense weights with their outputs outermost. The library takes other orders too, and computes another convolution:
+/// seen with 9.14 for [spatial dimensions, inputs, outputs].
+bool has_usual_order(const View& weights) {
+  const auto dense = [&](const std::vector<std::size_t>& inside_out) {
+    std::int64_t stride = 1;
+    return std::all_of(inside_out.begin(), inside_out.end(), [&](std::size_t d) {
+      const bool fits = weights.dims[d] == 1 || weights.strides[d] == stride;
+      stride *= weights.dims[d];
+      return fits;
+    });
+  };
+  std::vector<std::size_t> inputs_inside{1}, inputs_outside;
+  for (std::size_t d = weights.dims.size(); d-- > 2;) {
+    inputs_inside.push_back(d);
+    inputs_outside.push_back(d);
+  }
+  inputs_inside.push_back(0);
+  inputs_outside.insert(inputs_outside.end(), {1, 0});
+  return dense(inputs_inside) || dense(inputs_outside);
+}
+
 /// A spatial dimension of extent 1 before the only one.
 void widen(View& view) {
   view.strides.insert(view.strides.begin() + 2, view.dims[2] * view.strides[2]);
@@ -129,9 +150,7 @@ std::optional<Convolution> as_dnn_convolution(const pass::LibraryCall& call) {
     return std::nullopt;
   auto c = pass::as_convolution(call.node, call.operand_types, call.result_type);
   if (!c || !merge_groups(c->weights, c->source.dims.size())) return std::nullopt;
-  // Weights whose spatial dimensions have strides that rise: the library takes the convolution and computes another one
-  // (seen with 9.14).
-  if (!std::is_sorted(c->weights.strides.rbegin(), c->weights.strides.rend() - 2)) return std::nullopt;
+  if (!has_usual_order(c->weights)) return std::nullopt;
   if (c->source.dims.size() == 3) {
     for (View* view : {&c->source, &c->weights, &c->destination}) widen(*view);
     for (auto* list : {&c->strides, &c->dilations}) list->insert(list->begin(), 1);
