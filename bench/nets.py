@@ -98,8 +98,7 @@ NETS = {
 # (net, batch, precision of products and convolutions) by device.
 ROWS = {
     "cpu": [("mlp", 128, "f32"), ("lenet", 128, "f32"), ("cnn", 128, "f32"), ("cnn", 512, "f32")],
-    "cuda": [("mlp", 128, "bf16"), ("mlp", 16384, "bf16"), ("mlp", 16384, "tf32"),
-             ("lenet", 128, "bf16"), ("lenet", 1024, "bf16"), ("lenet", 1024, "tf32"),
+    "cuda": [("mlp", 128, "bf16"), ("mlp", 16384, "bf16"), ("lenet", 128, "bf16"), ("lenet", 1024, "bf16"),
              ("cnn", 128, "bf16"), ("cnn", 4096, "bf16"), ("cnn", 4096, "tf32")],
 }
 # Kernels limited by memory, on a GPU: f32 [2**27 / width, width].

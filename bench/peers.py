@@ -137,8 +137,6 @@ class Torch:
             "softmax": lambda x, y: torch.softmax(x, 1),
             "layer_norm": lambda x, y: torch.nn.functional.layer_norm(x, (width,), gain, shift),
         }[name]
-        if self.compiled and name != "copy":
-            work = torch.compile(work, dynamic=False, mode="max-autotune-no-cudagraphs")
         return lambda: work(x, y)
 
 
@@ -237,7 +235,7 @@ PEERS = {
     "torch": lambda device: Torch(device),
     "torch_channels_last": lambda device: Torch(device, channels_last=True),
     "torch_compile": lambda device: Torch(device, True, "max-autotune" if device == "cuda" else "default"),
-    "torch_graph": lambda device: Torch(device, True, "max-autotune-no-cudagraphs", graph=True),
+    "torch_graph": lambda device: Torch(device, True, "default", graph=True),
     "jax": Jax,
 }
 

@@ -29,6 +29,10 @@ PEERS = {
 GEMM_SIZE = {"cpu": 2048, "cuda": 8192}
 
 
+class Ended(Exception):
+    """A contestant that gives no answer."""
+
+
 class Contestant:
     """A process that waits for questions: bench/contestant.cpp or bench/peers.py."""
 
@@ -39,7 +43,7 @@ class Contestant:
     def read(self):
         line = self.process.stdout.readline()
         if not line:
-            sys.exit(f"bench: a contestant ended: {' '.join(map(str, self.process.args))}")
+            raise Ended(f"bench: it ended, and is left out: {' '.join(map(str, self.process.args))}")
         return json.loads(line)
 
     def ask(self, **question):
@@ -92,6 +96,9 @@ def compete(contestants, rows, rounds, seconds):
             for name, contestant in contestants.items():
                 windows[row][name].append(contestant.train(*row, seconds))
         print(f"round {turn + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+        for row, by_name in windows.items():  # what was measured stays, whatever happens to the rest
+            print("  " + row_name(row) + ": " + ", ".join(f"{name} {thousands(rates[-1])}" for name, rates in
+                                                          by_name.items()), file=sys.stderr, flush=True)
     return windows, lines
 
 
@@ -104,8 +111,10 @@ def machine_limits(contestants, device, precisions, rounds, seconds):
                 limits = contestants["tessera"].ask(limits=precision)
                 seen.setdefault(("tessera", precision), []).append(limits["gemm_gflops"])
                 seen["copy"].append(limits["copy_gbs"])
-            peer = contestants["torch_channels_last"].ask(gemm=GEMM_SIZE[device], precision=precision, seconds=seconds / 2)
-            seen.setdefault(("torch", precision), []).append(peer["gflops"])
+            if "torch_channels_last" in contestants:
+                peer = contestants["torch_channels_last"].ask(gemm=GEMM_SIZE[device], precision=precision,
+                                                              seconds=seconds / 2)
+                seen.setdefault(("torch", precision), []).append(peer["gflops"])
     return {name: statistics.median(values) for name, values in seen.items() if values}
 
 
@@ -143,7 +152,7 @@ def floor_table(windows, limits, peers):
              " best peer reached |", "| --- | --- | --- | --- | --- | --- | --- |"]
     for row, by_name in windows.items():
         net, batch, precision = row
-        gemm = limits.get(("tessera", precision), limits["torch", precision])
+        gemm = limits.get(("tessera", precision)) or limits["torch", precision]
         operations, size = NETS[net].operations(), NETS[net].bytes(batch)
         bounds = [gemm * 1e9 / operations] + ([copy * 1e9 / size] if copy else [])
         peer = max(statistics.median(by_name[name]) for name in peers)
@@ -155,7 +164,7 @@ def floor_table(windows, limits, peers):
 
 def kernel_table(contestants, rounds, seconds):
     """Kernels that memory limits, against PyTorch's copy of the same run."""
-    names = [name for name in ("tessera", "torch_channels_last", "torch_compile") if name in contestants]
+    names = [name for name in ("tessera", "torch_channels_last") if name in contestants]
     seen = {case: {name: [] for name in names} for case in KERNELS}
     for _ in range(rounds):
         for kernel, width in KERNELS:
@@ -166,11 +175,11 @@ def kernel_table(contestants, rounds, seconds):
     copy = medians["copy", 1024]["torch_channels_last"]
     lines = ["", "## Kernels that memory limits", "",
              "f32, 2^27 elements in rows of some width, GB/s of what they must read and write; the share is of PyTorch's copy.",
-             "", "| kernel, width | Tessera | share | PyTorch | compile |", "| --- | --- | --- | --- | --- |"]
+             "", "| kernel, width | Tessera | share | PyTorch |", "| --- | --- | --- | --- |"]
     for (kernel, width), by_name in medians.items():
         ours = by_name.get("tessera", 0)
-        lines.append(f"| {kernel} {width} | {ours:.0f} | {100 * ours / copy:.0f} % | {by_name['torch_channels_last']:.0f} |"
-                     f" {by_name['torch_compile']:.0f} |")
+        lines.append(f"| {kernel} {width} | {ours:.0f} | {100 * ours / copy:.0f} % |"
+                     f" {by_name['torch_channels_last']:.0f} |")
     return lines
 
 
@@ -190,6 +199,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=2.0, help="of one window")
     parser.add_argument("--net", action="append", choices=NETS, help="only this one")
     parser.add_argument("--cores", type=int, default=os.cpu_count(), help="that every contestant may use")
+    parser.add_argument("--peer", action="append", help="only this one: " + ", ".join(PEERS["cpu"] | PEERS["cuda"]))
     parser.add_argument("--peers-only", action="store_true")
     parser.add_argument("--contestant", type=Path, default=TOP / "build/release/bin/contestant")
     parser.add_argument("--out", type=Path)
@@ -200,19 +210,26 @@ def main():
     os.environ["OMP_NUM_THREADS"] = str(options.cores)
     os.environ["XLA_PYTHON_CLIENT_PREALLOCATE"] = "false"
     rows = [row for row in ROWS[options.device] if not options.net or row[0] in options.net]
-    peers = PEERS[options.device]
+    peers = {name: title for name, title in PEERS[options.device].items() if not options.peer or name in options.peer}
     commands = {name: [sys.executable, TOP / "bench/peers.py", name, options.device] for name in peers}
     if not options.peers_only:
         commands = {"tessera": [options.contestant, options.device]} | commands
     contestants = {name: Contestant(command) for name, command in commands.items()}
 
-    def compile_all(contestant):
-        for row in rows:
-            contestant.train(*row, 0.1)
+    def compile_all(name):
+        try:
+            for row in rows:
+                contestants[name].train(*row, 0.1)
+        except Ended as ended:
+            print(ended, file=sys.stderr)
+            return name
+        return None
 
     # Before the clocks start; on a GPU side by side, where it takes minutes.
     with concurrent.futures.ThreadPoolExecutor(1 if options.device == "cpu" else len(contestants)) as pool:
-        list(pool.map(compile_all, contestants.values()))
+        ended = set(pool.map(compile_all, contestants))
+    contestants = {name: contestant for name, contestant in contestants.items() if name not in ended}
+    peers = {name: title for name, title in peers.items() if name not in ended}
 
     steal, load = stolen_ticks(), os.getloadavg()[0]
     windows, lines = compete(contestants, rows, options.rounds, options.seconds)
@@ -221,10 +238,13 @@ def main():
     stolen, passed = (after - before for after, before in zip(stolen_ticks(), steal))
 
     about = {key: value for contestant in contestants.values() for key, value in contestant.about.items()}
-    products = "; ".join(
-        f"{precision}: {limits['torch', precision]:.0f} GFLOP/s in PyTorch"
-        + (f", {limits['tessera', precision]:.0f} in Tessera" if ("tessera", precision) in limits else "")
-        for precision in precisions)
+    names = {"torch": "PyTorch", "tessera": "Tessera"}
+    products = "; ".join(f"{precision} {rate:.0f} GFLOP/s in {names[name]}"
+                         for (name, precision), rate in sorted(rate_of for rate_of in limits.items()
+                                                               if rate_of[0] != "copy"))
+    versions = [f"{name} {about[name]}" for name in ("PyTorch", "JAX") if name in about]
+    if options.device == "cpu":
+        versions += [f"oneDNN {version_of('libdnnl2')}", f"LLVM {version_of('libllvm19')}", f"g++ {version_of('g++')}"]
     text = [
         "# Speed" if options.device == "cpu" else "# Speed on a GPU", "",
         "`make bench` writes this page" if options.device == "cpu" else
@@ -234,8 +254,7 @@ def main():
         "row is bold.", "",
         f"- {datetime.date.today()}, {processor()}, {options.cores} used",
         *([f"- {about['device']}"] if options.device != "cpu" and "device" in about else []),
-        f"- PyTorch {about['PyTorch']} ({about['threads']} threads), JAX {about['JAX']}, "
-        f"oneDNN {version_of('libdnnl2')}, LLVM {version_of('libllvm19')}, g++ {version_of('g++')}",
+        f"- {', '.join(versions)}; {about.get('threads', options.cores)} threads",
         f"- {options.rounds} windows of {options.seconds:g} s; load {load:.1f} before and {os.getloadavg()[0]:.1f} after; "
         f"{100 * stolen / passed:.1f} % of the time stolen by the host",
         *([f"- a cache line to the other core and back, in each round: {', '.join(f'{ns:.0f}' for ns in lines)} ns"]
@@ -247,8 +266,9 @@ def main():
         "Operations: those of products and convolutions alone, at the speed of a matrix product. Bytes: each layer (with its",
         "ReLU and pool) one pass over memory in f32, at the speed of a copy; what stays in the cache costs less.", "",
         *floor_table(windows, limits, peers),
-        *(overhead_lines() if options.device == "cpu" else kernel_table(contestants, options.rounds, options.seconds)),
     ]
+    out.write_text("\n".join(text) + "\n")
+    text += overhead_lines() if options.device == "cpu" else kernel_table(contestants, options.rounds, options.seconds)
     out.write_text("\n".join(text) + "\n")
     print("\n".join(text))
 

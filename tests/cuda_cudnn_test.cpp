@@ -4,9 +4,11 @@
 // present, it is asked, for a described H200, whether it takes the same graphs.
 #include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 #include <functional>
 #include <limits>
 #include <map>
@@ -17,6 +19,7 @@
 #include "cuda_nodes.hpp"
 #include "tessera/backend/cuda/cudnn.hpp"
 #include "tessera/backend/cuda/weights_layout.hpp"
+#include "tessera/backend/kernel_cache.hpp"
 #include "tessera/core/error.hpp"
 
 #ifdef __SANITIZE_ADDRESS__
@@ -646,6 +649,34 @@ TEST(Cudnn, ChoicesBringBackEngineAndKnobs) {
     Choices damaged(key + " = " + wrong + "\n");
     EXPECT_THROW(library.prepare(call, Precision::Float32, {damaged, "H200", timer}), Error) << wrong;
   }
+}
+
+TEST(Cudnn, ThisMachineKeepsItsChoices) {
+  const std::string folder = testing::TempDir() + "choices-" + std::to_string(::getpid());
+  const KernelCache cache(folder);
+  Cudnn library(stand_in());
+  const pass::LibraryCall call = calls_of({})[0];
+  const std::vector<Literal> arguments = random_arguments(call, 3);
+  int timed = 0;
+  const Timer timer = [&](Call&, std::span<const std::size_t>) { return ++timed == 1 ? 2.0 : 1.0; };
+  for (int process = 0; process < 2; ++process) {
+    Choices choices;
+    run(*library.prepare(call, Precision::Float32, {choices, "H200", timer, &cache}), call.result_type, arguments);
+    EXPECT_EQ(recorded.engine, 4) << "the faster";
+    EXPECT_EQ(timed, 2) << "one race";
+    EXPECT_TRUE(choices.text().ends_with(" = 4\n")) << choices.text();
+  }
+  Choices choices;
+  run(*library.prepare(call, Precision::Float32, {choices, "H100", timer, &cache}), call.result_type, arguments);
+  EXPECT_EQ(timed, 4) << "another device chooses for itself";
+  // What the library does not know is chosen again.
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) std::filesystem::remove(entry.path());
+  const std::string text = choices.text();
+  cache.save("choice-" + hash_text(text.substr(0, text.find(" = "))), "nonsense");
+  Choices fresh;
+  run(*library.prepare(call, Precision::Float32, {fresh, "H100", timer, &cache}), call.result_type, arguments);
+  EXPECT_EQ(timed, 6);
+  std::filesystem::remove_all(folder);
 }
 
 // ---- the order of weights ----

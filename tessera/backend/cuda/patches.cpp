@@ -26,11 +26,11 @@ constexpr std::int64_t kLongestPatch = 256;
 
 std::int64_t aligned(std::int64_t n) { return (n + kAligned - 1) / kAligned * kAligned; }
 
-/// The convolution as a pass, when it has few features: these last in all images, no groups.
+/// The convolution as a pass, when it is one that becomes a product: features last in all images, no groups.
 std::optional<pass::Convolution> with_few_features(const ir::Graph& graph, const Node& node) {
   if (node.op != Op::Convolution || graph.dtype(node.operands[0]) != DType::F32) return std::nullopt;
   auto c = pass::as_convolution(node, graph.types(node.operands), graph.type(node.results[0]));
-  if (!c || c->weights.dims.size() != c->source.dims.size()) return std::nullopt;
+  if (!c || c->pass == Pass::BackwardData || c->weights.dims.size() != c->source.dims.size()) return std::nullopt;
   std::int64_t places = c->destination.dims[0], window = 1;
   for (std::size_t d = 2; d < c->source.dims.size(); ++d) {
     places *= c->destination.dims[d];
@@ -59,7 +59,7 @@ class Rewriter {
     for (const Value p : from_.parameters) mapped(p) = to_.parameter(from_.type(p));
     for (const Node& node : from_.nodes) {
       if (const auto c = with_few_features(from_, node)) {
-        mapped(node.results[0]) = c->pass == Pass::BackwardData ? wider(node, *c) : product(node, *c);
+        mapped(node.results[0]) = product(node, *c);
         continue;
       }
       ir::Values operands;
@@ -94,8 +94,7 @@ class Rewriter {
     return build.shape(v) == shape ? v : build.slice(v, Integers(shape.size(), 0), shape);
   }
 
-  /// [batch, places, elements of a patch]. Each row of the window, with its features, is padded to aligned(row): a
-  /// thread's elements are then neighbours in one row.
+  /// [batch, places, padded elements of a patch: window, features].
   Value patches(ir::Builder& build, Value source, const pass::Convolution& c) {
     const auto key = std::tuple(source, c.weights.dims, c.destination.dims, c.strides, c.dilations, c.low);
     if (const auto known = patches_.find(key); known != patches_.end()) return known->second;
@@ -145,12 +144,9 @@ class Rewriter {
                                    {}, build.location);
     Shape rows{batch};
     rows.insert(rows.end(), places.begin(), places.end());
-    rows.push_back(element_count(window) / window.back());
-    rows.push_back(window.back() * features);
-    found = padded(build, build.reshape(found, rows), rows.size() - 1, aligned(rows.back()));
-    rows.pop_back();
-    rows.back() *= build.shape(found).back();
-    return patches_[key] = build.reshape(found, rows);
+    rows.push_back(features * element_count(window));
+    found = build.reshape(found, rows);
+    return patches_[key] = padded(build, found, rows.size() - 1, aligned(rows.back()));
   }
 
   Value product(const Node& node, const pass::Convolution& c) {
@@ -158,8 +154,7 @@ class Rewriter {
     const auto& a = node.attributes;
     const std::size_t spatial = c.strides.size();
     const Value rows = patches(build, mapped(node.operands[0]), c);
-    const std::int64_t outputs = c.weights.dims[0], row = c.weights.dims[1] * c.weights.dims.back(),
-                       window_rows = element_count(c.weights.dims) / (outputs * row);
+    const std::int64_t outputs = c.weights.dims[0], length = element_count(c.weights.dims) / outputs;
     const Shape& result = from_.shape(node.results[0]);
     Integers all;  // the places
     for (std::size_t d = 0; d <= spatial; ++d) all.push_back(static_cast<std::int64_t>(d));
@@ -168,9 +163,8 @@ class Rewriter {
       Integers order = a.integers("kernel_spatial_dimensions");
       order.push_back(a.integer("kernel_input_feature_dimension"));
       order.push_back(a.integer("kernel_output_feature_dimension"));
-      Value weights = build.reshape(build.transpose(mapped(node.operands[1]), order), {window_rows, row, outputs});
-      weights = padded(build, padded(build, weights, 1, aligned(row)), 2, aligned(outputs));
-      weights = build.reshape(weights, {window_rows * aligned(row), aligned(outputs)});
+      Value weights = build.reshape(build.transpose(mapped(node.operands[1]), order), {length, outputs});
+      weights = padded(build, padded(build, weights, 0, aligned(length)), 1, aligned(outputs));
       Value made = build.dot_general(rows, weights, {{}, {}, {static_cast<std::int64_t>(spatial) + 1}, {0}});
       Shape shape = build.shape(made);
       shape.back() = outputs;
@@ -178,8 +172,7 @@ class Rewriter {
     }
     Value gradient = images(build, mapped(node.operands[1]), c.destination);
     gradient = padded(build, gradient, spatial + 1, aligned(outputs));
-    Value made = build.dot_general(rows, gradient, {{}, {}, all, all});
-    made = cut(build, build.reshape(made, {window_rows, aligned(row), aligned(outputs)}), {window_rows, row, outputs});
+    const Value made = cut(build, build.dot_general(rows, gradient, {{}, {}, all, all}), {length, outputs});
     // [spatial dimensions, inputs, outputs], moved to where the node has them.
     Integers from = a.integers("output_spatial_dimensions");
     from.push_back(a.integer("output_batch_dimension"));
@@ -191,18 +184,6 @@ class Rewriter {
       order[static_cast<std::size_t>(from[d])] = static_cast<std::int64_t>(d);
     }
     return build.transpose(build.reshape(made, shape), order);
-  }
-
-  /// The gradient to the images, with features of zero weight beside the few.
-  Value wider(const Node& node, const pass::Convolution& c) {
-    ir::Builder build{to_, node.location};
-    const auto inputs = static_cast<std::size_t>(node.attributes.integer("kernel_output_feature_dimension"));
-    const auto features = static_cast<std::size_t>(node.attributes.integer("output_feature_dimension"));
-    TensorType type = from_.type(node.results[0]);
-    const Shape shape = type.shape;
-    type.shape[features] = aligned(c.source.dims[1]);
-    const Value weights = padded(build, mapped(node.operands[1]), inputs, type.shape[features]);
-    return cut(build, to_.append(node, {mapped(node.operands[0]), weights}, {&type, 1})[0], shape);
   }
 
   const ir::Graph& from_;
