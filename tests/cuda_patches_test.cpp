@@ -82,7 +82,7 @@ TEST(CudaPatches, ManyFeaturesAndFewPlacesStayConvolutions) {
                            Setting{.batch = 4, .height = 9, .width = 9, .features = 1, .outputs = 4, .window = 2},
                            Setting{.batch = 64, .height = 20, .width = 20, .features = 7, .outputs = 4, .window = 7}}) {
     const GraphPtr graph = network(s);
-    EXPECT_EQ(to_string(cuda::few_features_as_products(*graph)), to_string(*graph));
+    EXPECT_EQ(cuda::few_features_as_products(*graph).key(), graph->key());
   }
 }
 
