@@ -7,6 +7,7 @@
 #include "tessera/array/random.hpp"
 #include "tessera/array/transforms.hpp"
 #include "tessera/array/tree.hpp"
+#include "tessera/nn/attention.hpp"
 #include "tessera/nn/nn.hpp"
 #include "tessera/nn/recurrent.hpp"
 #include "tessera/optim/optim.hpp"

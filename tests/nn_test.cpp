@@ -116,6 +116,37 @@ TEST(Optim, SchedulesStartPeakAndEnd) {
   EXPECT_NEAR(cosine(110), 0.1, 1e-12);
 }
 
+TEST(Optim, InverseSquareRootFallsFromThePeak) {
+  const optim::Schedule schedule{.kind = optim::Schedule::Kind::InverseSqrt, .peak = 0.5, .warmup = 100};
+  EXPECT_DOUBLE_EQ(schedule(0), 0.005);
+  EXPECT_DOUBLE_EQ(schedule(99), 0.5);
+  EXPECT_NEAR(schedule(100), 0.5, 3e-3);
+  EXPECT_DOUBLE_EQ(schedule(399), 0.25);
+  EXPECT_DOUBLE_EQ((optim::Schedule{.kind = optim::Schedule::Kind::InverseSqrt, .peak = 1})(3), 0.5);
+}
+
+TEST(Optim, AverageFollowsTheParameters) {
+  Pair model{Array::from<float>({2}, {1, 2}), 3};
+  optim::Average average(model, 0.8);
+  std::vector<double> want{1, 2};
+  auto step = jit([](Pair& m, optim::Average& a) {
+    m.a = m.a * 2;
+    a.update(m);
+  });
+  for (int n = 1; n <= 40; ++n) {
+    step(model, average);
+    if (n % 10 == 0) model.a = Array::from<float>({2}, {1, 2});
+    const double keep = std::min(0.8, (1.0 + n) / (10.0 + n));
+    const double now = std::exp2(n % 10 == 0 ? 10 : n % 10);
+    for (int i = 0; i < 2; ++i) want[i] = keep * want[i] + (1 - keep) * (i + 1) * now;
+  }
+  const Pair averaged = average.averaged(model);
+  EXPECT_EQ(averaged.size, 3);
+  expect_near(averaged.a, astype(Array::from<double>({2}, want), DType::F32));
+  expect_near(model.a, Array::from<float>({2}, {1, 2}));
+  EXPECT_THROW(average.update(Pair{zeros({3}), 3}), Error);
+}
+
 struct Mlp {
   nn::Linear hidden, out;
   TESSERA_FIELDS(hidden, out)

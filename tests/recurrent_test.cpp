@@ -1,5 +1,6 @@
-// Recurrent layers against PyTorch's results (recurrent.json, written by recurrent.py), against loops in C++, and
-// against finite differences; a cell that is written here is run as those of the library are.
+// Recurrent layers, attention and the losses of sequences against PyTorch's results (recurrent.json, written by
+// recurrent.py), against loops in C++, and against finite differences; a cell that is written here is run as those of
+// the library are.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -288,6 +289,86 @@ TEST(Recurrent, DropoutBetweenLayersMayUseOneMaskForAllSteps) {
   }
 }
 
+template <class Attention>
+void compare_attention(Attention attention, const Json& one, DType dtype, double tolerance) {
+  unflatten_tree(attention, arrays_of(one.at("parameters"), dtype));
+  const Array weight = array_of(one.at("weight"), dtype);
+  const Array mask = nn::length_mask(ints(one.at("lengths").get<std::vector<std::int32_t>>()), 5);
+  // All queries at once, or one after the other.
+  for (const bool together : {true, false}) {
+    const auto loss = [&](const Attention& a, const Array& query, const Array& memory) {
+      const Array keys = a.project(memory);
+      const auto ask = [&](const Array& q) { return a(q, keys, memory, mask).context; };
+      const Array context =
+          together ? ask(query) : stack({ask(query.at(everything, 0)), ask(query.at(everything, 1))}, 1);
+      return std::tuple(sum(context * weight), context);
+    };
+    const auto [results, gradients] = jit(value_and_grad<0, 1, 2>(loss))(attention, array_of(one.at("query"), dtype),
+                                                                         array_of(one.at("memory"), dtype));
+    expect_near(std::get<1>(results), array_of(one.at("context"), dtype), tolerance);
+    expect_all_near(flatten_tree(gradients), arrays_of(one.at("gradients"), dtype), tolerance);
+  }
+}
+TEST(Attention, ValuesAndGradientsArePyTorchs) {
+  for (const Json& one : recorded().at("attention"))
+    for (const DType dtype : {DType::F64, DType::F32}) {
+      const double tolerance = dtype == DType::F64 ? 1e-11 : 1e-5;
+      SCOPED_TRACE(one.at("kind").get<std::string>() + ", " + std::string(name(dtype)));
+      if (one.at("kind") == "additive")
+        compare_attention(nn::AdditiveAttention(Key(1), 4, 3, 6), one, dtype, tolerance);
+      else
+        compare_attention(nn::DotAttention(Key(1), 4, 3), one, dtype, tolerance);
+    }
+}
+
+TEST(Attention, WeightsAreOfWhatTheMaskAllows) {
+  const Array memory = sample(1, {3, 4, 5}), query = sample(2, {3, 5});
+  const nn::DotAttention dot;
+  const auto [context, weights] = dot(query, dot.project(memory), memory, nn::length_mask(ints({4, 1, 0}), 4));
+  expect_near(sum(weights, {1}), Array::from<float>({3}, {1, 1, 0}));
+  expect_near(weights.at(0), softmax(matmul(memory.at(0), query.at(0))));
+  expect_near(context.at(1), memory.at(1, 0));
+  expect_near(context.at(2), zeros({5}));
+  const auto gradient = grad([&](const Array& m) {
+    return sum(dot(query, dot.project(m), m, nn::length_mask(ints({4, 1, 0}), 4)).context);
+  })(memory);
+  expect_near(gradient.at(2), zeros({4, 5}));
+  expect_near(gradient.at(1, slice(1, 4)), zeros({3, 5}));
+  const auto all = dot(query, dot.project(memory), memory);
+  expect_near(all.weights.at(2), softmax(matmul(memory.at(2), query.at(2))));
+}
+
+TEST(Losses, WeightedCrossEntropyIsPyTorchs) {
+  for (const Json& one : recorded().at("cross_entropy"))
+    for (const DType dtype : {DType::F64, DType::F32}) {
+      std::vector<std::int32_t> labels;
+      for (const Json& row : one.at("labels"))
+        for (const std::int32_t label : row) labels.push_back(label);
+      const Array mask = nn::length_mask(ints(one.at("lengths").get<std::vector<std::int32_t>>()), 5);
+      const auto loss = [&](const Array& logits) {
+        return nn::weighted_cross_entropy(logits, reshape(ints(labels), {3, 5}), mask, one.at("smoothing"));
+      };
+      const auto [value, gradient] = jit(value_and_grad(loss))(array_of(one.at("logits"), dtype));
+      const double tolerance = dtype == DType::F64 ? 1e-11 : 1e-6;
+      EXPECT_NEAR(value.item<double>(), one.at("loss").get<double>(), 10 * tolerance);
+      expect_near(gradient, array_of(one.at("gradient"), dtype), tolerance);
+    }
+  const Array logits = sample(1, {2, 3}), labels = ints({0, 2});
+  EXPECT_EQ(nn::weighted_cross_entropy(logits, labels, zeros({2})).item<float>(), 0);
+  expect_near(nn::weighted_cross_entropy(logits, labels, ones({2}), 0.1), nn::cross_entropy(logits, labels, 0.1));
+}
+
+TEST(Embedding, TiedWeightsGetBothGradients) {
+  const nn::Embedding embedding(Key(1), 7, 4);
+  const Array words = ints({3, 1, 3, 6}), labels = ints({1, 3, 6, 0});
+  const auto tied = [&](const nn::Embedding& e) { return nn::cross_entropy(e.logits(tanh(e(words))), labels); };
+  const auto apart = [&](const Array& in, const Array& out) {
+    return nn::cross_entropy(matmul(tanh(matmul(one_hot(words, 7), in)), transpose(out)), labels);
+  };
+  const auto [first, second] = grad<0, 1>(apart)(embedding.table, embedding.table);
+  expect_near(jit(grad(tied))(embedding).table, first + second);
+}
+
 template <class F>
 std::string message(F f) {
   try {
@@ -317,6 +398,11 @@ TEST(Recurrent, ErrorsSayWhatAndWhere) {
   EXPECT_MESSAGE(gru(x, context, ints({1, 2, 3})), "one integer for each row of the batch");
   EXPECT_MESSAGE(gru(x, context, zeros({2})), "one integer for each row of the batch");
   EXPECT_MESSAGE(gru(x, context, {}, {zeros({2, 4}), zeros({2, 4})}), "the layer has 1 cells");
+  const nn::AdditiveAttention attention(Key(1), 3, 4, 8);
+  EXPECT_MESSAGE(attention.project(zeros({2, 5, 4})), "this layer takes a memory [batch, time, 3]");
+  EXPECT_MESSAGE(attention(zeros({2, 3}), attention.project(x), x), "queries are [batch, 4] or [batch, steps, 4]");
+  EXPECT_MESSAGE(attention(zeros({2, 4}), attention.project(x), x, ints({5, 2})), "a mask bool [batch, time]");
+  EXPECT_MESSAGE(nn::weighted_cross_entropy(zeros({2, 3}), ints({0, 1}), ones({3})), "one weight for each label");
 }
 
 }  // namespace

@@ -141,6 +141,12 @@ Array Embedding::operator()(const Operand& x) const {
   return take(table, x, 0);
 }
 
+Array Embedding::logits(const Operand& x) const {
+  const ModuleScope scope(x.location);
+  check_features("Embedding", x, table.shape(1));
+  return matmul(x, transpose(table));
+}
+
 Array silu(const Operand& x) {
   const ModuleScope scope(x.location);
   return x * sigmoid(x);
@@ -184,6 +190,19 @@ Array cross_entropy_each(const Operand& logits, const Operand& labels, double sm
 Array cross_entropy(const Operand& logits, const Operand& labels, double smoothing) {
   const ModuleScope scope(logits.location);
   return mean(cross_entropy_each(logits, labels, smoothing));
+}
+
+Array weighted_cross_entropy(const Operand& logits, const Operand& labels, const Operand& weights, double smoothing) {
+  const ModuleScope scope(logits.location);
+  const Array each = cross_entropy_each(logits, labels, smoothing);
+  const Array share = astype(weights, each.dtype());
+  if (share.shape() != each.shape()) {
+    const Array operands[] = {each, share};
+    detail::throw_operand_error("weighted_cross_entropy", logits.location, operands,
+                                "one weight for each label is needed", "");
+  }
+  const Array total = sum(share);
+  return sum(each * share) / where(total == 0, 1, total);
 }
 
 Array binary_cross_entropy(const Operand& logits, const Operand& targets) {

@@ -104,6 +104,9 @@ struct Embedding {
   Embedding() = default;
   Embedding(const Key& key, std::int64_t entries, std::int64_t features);
   Array operator()(const Operand& x) const;
+  /// x times the transposed table: scores of all entries, [..., features] -> [..., entries], by tied weights (Press and
+  /// Wolf, 2017).
+  [[nodiscard]] Array logits(const Operand& x) const;
 };
 
 /// x sigmoid(x).
@@ -122,6 +125,10 @@ Array softplus(const Operand& x);
 Array cross_entropy_each(const Operand& logits, const Operand& labels, double smoothing = 0);
 /// Its mean.
 Array cross_entropy(const Operand& logits, const Operand& labels, double smoothing = 0);
+/// Its mean weighted by `weights` [...] (bool or numbers; the length_mask of padded rows): positions of weight zero do
+/// not count, whatever their labels. Zero where all weights are.
+Array weighted_cross_entropy(const Operand& logits, const Operand& labels, const Operand& weights,
+                             double smoothing = 0);
 /// Binary cross entropy of sigmoid(logits) against targets in [0, 1], mean.
 Array binary_cross_entropy(const Operand& logits, const Operand& targets);
 /// Mean of the squared difference.

@@ -25,6 +25,15 @@ void check(const std::vector<Array*>& parameters, const std::vector<Array>& grad
     }
 }
 
+void check_average(const std::vector<Array*>& parameters, const std::vector<Buffer>& values, Location at) {
+  bool fits = parameters.size() == values.size();
+  for (std::size_t i = 0; fits && i < values.size(); ++i) fits = parameters[i]->type() == values[i].value.type();
+  if (!fits)
+    tessera::detail::throw_usage(at,
+                                 "the average was made for a model with other parameters\n  hint: construct it from "
+                                 "this model");
+}
+
 bool decays(const Array& parameter) { return parameter.rank() > 1; }
 
 }  // namespace
@@ -60,9 +69,27 @@ void Adam::step(const std::vector<Array*>& parameters, const std::vector<Array>&
   }
 }
 
+void Average::step(const std::vector<Array*>& parameters, Location at) {
+  const tessera::detail::ModuleScope scope(at);
+  check_average(parameters, values, at);
+  count = count.value + 1.0F;
+  const Array keep = minimum(decay, (1.0F + count.value) / (10.0F + count.value));
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const Array& before = values[i].value;
+    values[i] = before + (1.0F - keep) * (*parameters[i] - before);
+  }
+}
+
+void Average::put(const std::vector<Array*>& parameters, Location at) const {
+  check_average(parameters, values, at);
+  for (std::size_t i = 0; i < values.size(); ++i) *parameters[i] = values[i];
+}
+
 double Schedule::operator()(std::int64_t step) const {
   if (step < warmup) return peak * static_cast<double>(step + 1) / static_cast<double>(warmup);
   if (kind == Kind::Constant) return peak;
+  if (kind == Kind::InverseSqrt)
+    return peak * std::sqrt(static_cast<double>(std::max<std::int64_t>(1, warmup)) / static_cast<double>(step + 1));
   const std::int64_t span = std::max<std::int64_t>(1, total - warmup);
   const double progress = std::min(1.0, static_cast<double>(step - warmup) / static_cast<double>(span));
   return final + 0.5 * (peak - final) * (1 + std::cos(std::numbers::pi * progress));

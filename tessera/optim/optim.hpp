@@ -27,9 +27,9 @@ constexpr bool may_hold_parameters() {
   else if constexpr (trees::TupleLike<T>)
     return []<std::size_t... I>(std::index_sequence<I...>) {
       return (may_hold_parameters<std::tuple_element_t<I, T>>() || ...);
-    }(std::make_index_sequence<std::tuple_size_v<T>>());
-  else
-    return false;
+    }
+  (std::make_index_sequence<std::tuple_size_v<T>>());
+  else return false;
 }
 
 }  // namespace detail
@@ -146,9 +146,43 @@ Tree clip_by_global_norm(const Tree& gradient, double largest) {
   return map_tree(gradient, [&](const Array& leaf) { return leaf.empty() ? leaf : leaf * factor; });
 }
 
-/// A learning rate over the steps of a run.
+/// The exponential moving average of a model's parameters over the steps of a run: what is evaluated in its place.
+/// Of the first steps it forgets more: the decay of step n is at most (1 + n) / (10 + n), so that it does not stay
+/// where the model began.
+struct Average {
+  Array decay;
+  Buffer count;  ///< steps done, f32
+  std::vector<Buffer> values;
+  TESSERA_FIELDS(decay, count, values)
+
+  Average() = default;
+  /// For the parameters of `model`, a Model.
+  template <Model M>
+  explicit Average(const M& model, double of_before = 0.999) : decay(of_before), count(Array(0.0F)) {
+    M copy = model;
+    for (const Array* parameter : detail::parameters_of(copy)) values.emplace_back(*parameter);
+  }
+
+  /// After each step of the optimizer.
+  template <Model M>
+  void update(const M& model, std::source_location at = std::source_location::current()) {
+    M copy = model;
+    step(detail::parameters_of(copy), at);
+  }
+  /// `model` with the averaged parameters in place of its own.
+  template <Model M>
+  [[nodiscard]] M averaged(M model, std::source_location at = std::source_location::current()) const {
+    put(detail::parameters_of(model), at);
+    return model;
+  }
+  void step(const std::vector<Array*>& parameters, Location at);
+  void put(const std::vector<Array*>& parameters, Location at) const;
+};
+
+/// A learning rate over the steps of a run. InverseSqrt falls with the square root of the steps done, from the peak at
+/// the end of warm-up (Vaswani et al., 2017).
 struct Schedule {
-  enum class Kind : std::uint8_t { Constant, Cosine } kind = Kind::Constant;
+  enum class Kind : std::uint8_t { Constant, Cosine, InverseSqrt } kind = Kind::Constant;
   double peak = 1e-3;       ///< after warm-up
   double final = 0;         ///< Cosine: at the end
   std::int64_t warmup = 0;  ///< steps of linear rise from 0

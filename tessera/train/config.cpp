@@ -70,7 +70,7 @@ void visit(Settings& c, F f) {
   f("optimizer.momentum", c.optimizer.momentum, Rule{.low = 0, .high = 0.9999});
   f("optimizer.decay", c.optimizer.decay, Rule{.low = 0, .high = 10});
   f("optimizer.clip", c.optimizer.clip, Rule{.low = 0, .high = kHuge});
-  f("schedule.kind", c.schedule.kind, Rule{.choices = {"constant", "cosine"}});
+  f("schedule.kind", c.schedule.kind, Rule{.choices = {"constant", "cosine", "inverse_sqrt"}});
   f("schedule.warmup", c.schedule.warmup, Rule{.low = 0, .high = 1e6});
   f("schedule.final", c.schedule.final, Rule{.low = 0, .high = 1});
 }

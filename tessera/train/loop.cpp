@@ -41,7 +41,7 @@ class InterruptScope {
  public:
   InterruptScope() {
     interrupted = false;
-    struct sigaction action{};
+    struct sigaction action {};
     action.sa_handler = [](int) { interrupted = true; };
     action.sa_flags = static_cast<int>(SA_RESETHAND);
     ::sigaction(SIGINT, &action, &old_[0]);
@@ -153,8 +153,11 @@ class Trainer {
     steps_per_epoch_ = count / batch;
     total_ = std::max<std::int64_t>(1, std::llround(config_.train.epochs * static_cast<double>(steps_per_epoch_)));
     log_every_ = std::max<std::int64_t>(1, steps_per_epoch_ / 10);
-    const bool constant = config_.schedule.kind == "constant";
-    schedule_ = {.kind = constant ? optim::Schedule::Kind::Constant : optim::Schedule::Kind::Cosine,
+    using Kind = optim::Schedule::Kind;
+    const std::string& kind = config_.schedule.kind;
+    schedule_ = {.kind = kind == "constant" ? Kind::Constant
+                         : kind == "cosine" ? Kind::Cosine
+                                            : Kind::InverseSqrt,
                  .peak = config_.optimizer.rate,
                  .final = config_.optimizer.rate * config_.schedule.final,
                  .warmup = std::min(total_, static_cast<std::int64_t>(std::llround(
