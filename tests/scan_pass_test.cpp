@@ -161,6 +161,33 @@ TEST(ScanPass, WhatNobodyUsesIsNotComputed) {
   EXPECT_TRUE(loops(lowered.program)[0]->inner.in_place[0]);
 }
 
+TEST(ScanPass, OneStepAndNoneAreNoLoop) {
+  for (const std::int64_t length : {0, 1}) {
+    const auto f = [](const Array& xs) {
+      return scan([](const Array& h, const Array& x) { return std::pair(h + x, h * x); }, zeros({3}), xs);
+    };
+    EXPECT_TRUE(loops(check(*traced(f, zeros({length, 3})), {}).program).empty()) << length;
+  }
+}
+
+TEST(ScanPass, ABranchThatIsKnownIsNoBranch) {
+  const auto f = [](const Array& x) {
+    return cond(true, [](const Array& a) { return exp(a); }, [](const Array& a) { return -a; }, x);
+  };
+  const Program program = check(*traced(f, zeros({3})), {}).program;
+  ASSERT_EQ(program.steps.size(), 1U);
+  EXPECT_EQ(program.steps[0].kind, Step::Kind::Kernel);
+}
+
+TEST(ScanPass, ProductsThatGrowMuchStayInTheLoop) {
+  const auto f = [](const Array& w, const Array& xs) {  // the largest of many scores, step by step
+    return scan([&](const Array& h, const Array& x) { return std::pair(h, max(matmul(x, w), {1})); }, zeros({1}), xs)
+        .second;
+  };
+  EXPECT_EQ(products(check(*traced(f, zeros({4, 100}), zeros({5, 2, 4})), with_products()).program), std::pair(0, 1));
+  EXPECT_EQ(products(check(*traced(f, zeros({4, 10}), zeros({5, 2, 4})), with_products()).program), std::pair(1, 0));
+}
+
 TEST(ScanPass, ChecksInALoopAreMade) {
   const auto run = [](float limit) {
     auto step = std::make_shared<Graph>("step");

@@ -24,6 +24,9 @@ using ir::Value;
 using ir::Values;
 using Flags = std::vector<bool>;
 
+/// By how much the results of a product may be more than its operands, to be kept for all steps.
+constexpr std::int64_t kMostGrowth = 12;
+
 std::size_t at(Value v) { return static_cast<std::size_t>(v); }
 bool is_product(const Node& node) { return node.op == Op::DotGeneral || node.op == Op::Convolution; }
 bool is_cheap(const Graph& graph, Value v) {
@@ -54,19 +57,36 @@ class Loop {
 
   /// The results that stand for those of the node; -1 for unused ones.
   Values run(const Flags& used) {
+    if (parts_.length <= 1) return few_steps();
     drop_unused(used);
     settle_constants();
     classify();
-    if (parts_.length > 1) {
-      sink_sums();
-      hoist();
-      sink_products();
-    }
+    sink_sums();
+    hoist();
+    sink_products();
     emit();
     return made_;
   }
 
  private:
+  /// No step, or one.
+  Values few_steps() {
+    Values arguments = outside(constants_);
+    for (const Input& i : carried_) arguments.push_back(i.outside);
+    if (parts_.length == 0) {
+      for (std::size_t c = 0; c < parts_.carried; ++c) made_[c] = carried_[c].outside;
+      for (std::size_t r = parts_.carried; r < made_.size(); ++r) {
+        const TensorType type = ir::stacked_type(body_.type(body_.results[r]), 0);
+        made_[r] = build_.full(type.dtype, 0, type.shape);
+      }
+      return made_;
+    }
+    for (const Input& i : sliced_) arguments.push_back(build_.reshape(i.outside, body_.shape(i.inside)));
+    made_ = to_.inline_graph(body_, arguments);
+    for (std::size_t r = parts_.carried; r < made_.size(); ++r)
+      made_[r] = build_.reshape(made_[r], ir::stacked_type(to_.type(made_[r]), 1).shape);
+    return made_;
+  }
   static Graph body_of(const Node& node) {
     return simplify(split_products(simplify(*node.regions[0]), ir::scan_parts(node)));
   }
@@ -188,7 +208,8 @@ class Loop {
       if (!constant && (product || ir::is_control_flow(node.op)))
         for (const Value v : node.operands)
           if (class_[at(v)] == Class::Constant && !is_cheap(body_, v) && find(constants_, v) == nullptr) want(once, v);
-      if (product && class_[at(node.results[0])] == Class::Sliced) want(all_steps, node.results[0]);
+      if (product && class_[at(node.results[0])] == Class::Sliced && grows_little(node))
+        want(all_steps, node.results[0]);
     }
     for (const Value v : once) {
       if (find(constants_, v) != nullptr) continue;
@@ -205,6 +226,14 @@ class Loop {
     const auto part = transform::extract(body_, inputs, body_.types(inputs), all_steps);
     const Values made = to_.inline_graph(*transform::vmap(*part, batched, parts_.length), given);
     for (std::size_t i = 0; i < made.size(); ++i) sliced_.push_back({all_steps[i], made[i]});
+  }
+
+  /// Results of all steps are kept at once: they should not be much larger than what they are made of.
+  [[nodiscard]] bool grows_little(const Node& product) const {
+    std::int64_t most = 0;
+    for (const Value v : product.operands)
+      if (class_[at(v)] == Class::Sliced) most = std::max(most, element_count(body_.shape(v)));
+    return element_count(body_.shape(product.results[0])) <= kMostGrowth * most;
   }
 
   /// The values of all steps of `v`, which changes from step to step.

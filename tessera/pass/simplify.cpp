@@ -108,6 +108,9 @@ class Rewriter {
       if (node.op == Op::Reduce && count(copy.operands[0]) == 0) {
         for (std::size_t i = 0; i < types.size(); ++i)
           map_[index(node.results[i])] = everywhere(copy.operands[types.size() + i], types[i].shape);
+      } else if (const ir::Graph* chosen = known_branch(copy)) {
+        const Values made = to_.inline_graph(*chosen, {copy.operands.begin() + 1, copy.operands.end()});
+        for (std::size_t i = 0; i < made.size(); ++i) map_[index(node.results[i])] = made[i];
       } else if (node.results.size() == 1) {
         Value made = rewrite(copy, types[0]);
         if (made < 0) made = merged(copy, types[0]);
@@ -134,6 +137,13 @@ class Rewriter {
     return node != nullptr && node->op == op ? node : nullptr;
   }
   [[nodiscard]] std::int64_t count(Value v) const { return element_count(to_.shape(v)); }
+
+  /// The branch that a constant chooses.
+  [[nodiscard]] const Graph* known_branch(const Node& node) const {
+    if (node.op != Op::If && node.op != Op::Case) return nullptr;
+    const auto selector = splat(node.operands[0]);
+    return selector ? node.regions[ir::branch_of(node, selector->get_integer(0))].get() : nullptr;
+  }
 
   /// The node, or an earlier one that is equal.
   Value merged(const Node& node, const TensorType& type) {
@@ -568,7 +578,7 @@ ir::Graph simplify(const ir::Graph& graph) {
   std::string key = current.key();
   // Each pass sees what the one before uncovered. The bound is far beyond what programs need.
   for (int pass = 0; pass < 16; ++pass) {
-    current = drop_unused(Rewriter(current).run());
+    current = drop_unused(expand(Rewriter(current).run()));
     std::string next = current.key();
     if (next == key) break;
     key = std::move(next);
