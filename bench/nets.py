@@ -45,24 +45,58 @@ class Dense:
     relu: bool = True
 
     def result(self, size):
-        return (self.features,)
+        return (*size[:-1], self.features)
 
     def weights(self, size):
-        return (size[0], self.features)
+        return (size[-1], self.features)
 
     def products(self, size):
-        return size[0] * self.features
+        return prod(size) * self.features
+
+
+@dataclass
+class Embed:
+    """Rows of a table by integer."""
+
+    entries: int
+    features: int
+
+    def result(self, size):
+        return (*size, self.features)
+
+    def weights(self, size):
+        return (self.entries, self.features)
+
+    def products(self, size):
+        return 0
+
+
+@dataclass
+class Lstm:
+    """Over all steps of [time, features]; its weights are those of the input above those of the state."""
+
+    features: int
+
+    def result(self, size):
+        return (size[0], self.features)
+
+    def weights(self, size):
+        return (size[1] + self.features, 4 * self.features)
+
+    def products(self, size):
+        return size[0] * prod(self.weights(size))
 
 
 @dataclass
 class Net:
-    input: tuple
+    input: tuple  # of floats; of a net that begins with Embed, of integers
     layers: list
+    classes: int = 10
 
     def operations(self):
         """Of a training step, per example: forward, gradient of the weights, gradient of the input but for the first
-        layer; a multiplication and an addition are two. Everything but products and convolutions is left out."""
-        size, total, passes = self.input, 0, 2
+        layer of floats; a multiplication and an addition are two. Everything but products and convolutions is left out."""
+        size, total, passes = self.input, 0, 3 if isinstance(self.layers[0], Embed) else 2
         for layer in self.layers:
             total += 2 * passes * layer.products(size)
             if layer.products(size):
@@ -74,7 +108,7 @@ class Net:
         size, total = self.input, 0
         for layer in self.layers:
             shape = layer.weights(size)
-            total += prod(shape) + shape[-1] if shape else 0
+            total += prod(shape) + (0 if not shape or isinstance(layer, Embed) else shape[-1])
             size = layer.result(size)
         return total
 
@@ -94,10 +128,12 @@ NETS = {
     "lenet": Net((28, 28, 1), [Conv(6, 5, "same"), Conv(16, 5, "valid"), Flatten(),
                                Dense(120), Dense(84), Dense(10, relu=False)]),
     "cnn": Net((28, 28, 1), [Conv(32, 3, "same"), Conv(64, 3, "same"), Flatten(), Dense(128), Dense(10, relu=False)]),
+    "lstm": Net((32,), [Embed(10000, 256), Lstm(256), Dense(1000, relu=False)], classes=1000),
 }
 # (net, batch, precision of products and convolutions) by device.
 ROWS = {
-    "cpu": [("mlp", 128, "f32"), ("lenet", 128, "f32"), ("cnn", 128, "f32"), ("cnn", 512, "f32")],
+    "cpu": [("mlp", 128, "f32"), ("lenet", 128, "f32"), ("cnn", 128, "f32"), ("cnn", 512, "f32"),
+            ("lstm", 64, "f32")],
     "cuda": [("mlp", 128, "bf16"), ("mlp", 16384, "bf16"), ("lenet", 128, "bf16"), ("lenet", 1024, "bf16"),
              ("cnn", 128, "bf16"), ("cnn", 4096, "bf16"), ("cnn", 4096, "tf32")],
 }

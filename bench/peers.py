@@ -13,7 +13,7 @@ import json
 import sys
 import time
 
-from nets import KERNEL_ELEMENTS, KERNEL_PASSES, NETS, Conv, Dense, Flatten
+from nets import KERNEL_ELEMENTS, KERNEL_PASSES, NETS, Conv, Dense, Embed, Flatten, Lstm
 
 RATE, MOMENTUM = 0.01, 0.9
 WARM_UP_STEPS = 5
@@ -75,18 +75,37 @@ class Torch:
             elif isinstance(layer, Flatten):
                 yield nn.Flatten()
             elif isinstance(layer, Dense):
-                yield nn.Linear(size[0], layer.features)
+                yield nn.Linear(size[-1], layer.features)
                 if layer.relu:
                     yield nn.ReLU()
+            elif isinstance(layer, Embed):
+                yield nn.Embedding(layer.entries, layer.features)
+            elif isinstance(layer, Lstm):
+                yield self.outputs_of(nn.LSTM(size[-1], layer.features, batch_first=True))
             size = layer.result(size)
+
+    def outputs_of(self, recurrent):
+        """The layer without its last state."""
+
+        class Outputs(self.torch.nn.Module):
+            def __init__(self):
+                super().__init__()
+                self.layer = recurrent
+
+            def forward(self, x):
+                return self.layer(x)[0]
+
+        return Outputs()
 
     def step(self, net, batch, precision):
         torch = self.torch
         self.use(precision)
         model = torch.nn.Sequential(*self.layers(net)).to(self.device)
         shape = (batch, net.input[2], *net.input[:2]) if len(net.input) == 3 else (batch, *net.input)
-        x = torch.randn(shape, device=self.device)
-        y = torch.randint(0, 10, (batch,), device=self.device)
+        words = isinstance(net.layers[0], Embed)
+        x = torch.randint(0, net.layers[0].entries, shape, device=self.device) if words else torch.randn(
+            shape, device=self.device)
+        y = torch.randint(0, net.classes, shape if words else (batch,), device=self.device)
         if self.channels_last and len(net.input) == 3:
             model = model.to(memory_format=torch.channels_last)
             x = x.to(memory_format=torch.channels_last)
@@ -94,7 +113,7 @@ class Torch:
 
         def loss(x, y):
             with self.rounding(precision):
-                return torch.nn.functional.cross_entropy(model(x), y)
+                return torch.nn.functional.cross_entropy(model(x).flatten(0, -2), y.flatten())
 
         if self.compiled:
             loss = torch.compile(loss, dynamic=False, mode=self.compiled)
@@ -183,23 +202,44 @@ class Jax:
                 x = x @ weight + bias
                 if layer.relu:
                     x = relu(x)
+            elif isinstance(layer, Embed):
+                x = next(unused)[0][x]
+            elif isinstance(layer, Lstm):
+                x = self.lstm(*next(unused), x)
         return x
+
+    def lstm(self, weight, bias, x):
+        """The input's product for all steps, then a scan over time."""
+        jax, numpy = self.jax, self.jax.numpy
+        width, features = bias.shape[0] // 4, x.shape[-1]
+
+        def step(carry, given):
+            hidden, cell = carry
+            i, f, g, o = numpy.split(given + hidden @ weight[features:], 4, axis=-1)
+            cell = jax.nn.sigmoid(f) * cell + jax.nn.sigmoid(i) * numpy.tanh(g)
+            hidden = jax.nn.sigmoid(o) * numpy.tanh(cell)
+            return (hidden, cell), hidden
+
+        start = numpy.zeros((x.shape[0], width), x.dtype)
+        given = numpy.swapaxes(x, 0, 1) @ weight[:features] + bias
+        return numpy.swapaxes(jax.lax.scan(step, (start, start), given)[1], 0, 1)
 
     def step(self, net, batch, precision):
         jax, keys = self.jax, self.jax.random.split(self.jax.random.key(0), 3)
         if self.device == "cuda":
             self.use(precision)
-        x = jax.random.normal(keys[0], (batch, *net.input))
-        y = jax.random.randint(keys[1], (batch,), 0, 10)
+        shape, words = (batch, *net.input), isinstance(net.layers[0], Embed)
+        x = jax.random.randint(keys[0], shape, 0, net.layers[0].entries) if words else jax.random.normal(keys[0], shape)
+        y = jax.random.randint(keys[1], shape if words else (batch,), 0, net.classes)
         parameters = self.parameters(net, keys[2])
         state = [parameters, jax.tree.map(jax.numpy.zeros_like, parameters)]
         dtype = jax.numpy.bfloat16 if precision == "bf16" else jax.numpy.float32
 
         def loss(parameters, x, y):
             narrow = jax.tree.map(lambda p: p.astype(dtype), parameters)
-            logits = self.logits(net, narrow, x.astype(dtype)).astype(jax.numpy.float32)
+            logits = self.logits(net, narrow, x if words else x.astype(dtype)).astype(jax.numpy.float32)
             scores = jax.nn.log_softmax(logits)
-            return -jax.numpy.take_along_axis(scores, y[:, None], 1).mean()
+            return -jax.numpy.take_along_axis(scores, y[..., None], -1).mean()
 
         def update(parameters, velocity, x, y):
             gradient = jax.grad(loss)(parameters, x, y)

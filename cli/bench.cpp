@@ -110,7 +110,7 @@ int bench(const Options& o, const Global& global) {
 
 Action add_bench(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  app.add_option("NAME", o->names, "mlp, lenet, cnn; all of them by default");
+  app.add_option("NAME", o->names, "mlp, lenet, cnn, lstm; all of them by default");
   app.add_option("--batch", o->batches, "examples in a step; several with commas")
       ->delimiter(',')
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20));

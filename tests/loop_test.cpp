@@ -233,6 +233,11 @@ TEST(Bench, CountsTheWorkOfTheNets) {
   EXPECT_GE(row.flops_per_example, products);
   EXPECT_LE(row.flops_per_example, 1.5 * products);
   EXPECT_GT(row.median, 0);
+  // The products of a sequence: input, state and logits of 32 steps, forward and backward. The rest is little.
+  const double of_steps = 32 * 3 * 2.0 * (2 * 256 * 1024 + 256 * 1000);
+  const BenchRow sequences = run_bench({"lstm", 64}, 0.01, 1);
+  EXPECT_GT(sequences.flops_per_example, of_steps);
+  EXPECT_LT(sequences.flops_per_example, 1.05 * of_steps);
   EXPECT_THROW((void)run_bench({"nothing", 8}, 0.01, 1), Error);
 }
 

@@ -36,7 +36,7 @@ struct BenchRow {
   double compile_seconds = 0;
 };
 
-/// mlp, lenet, cnn.
+/// mlp, lenet, cnn, lstm.
 std::vector<std::string> bench_nets();
 /// The batches at which a net is measured when nobody says other ones. Throws Error (Usage) for an unknown name.
 std::vector<std::int64_t> bench_batches(const std::string& net);
