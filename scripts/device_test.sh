@@ -51,16 +51,21 @@ case $part in
     ;;
   speed)
     if python3 -c 'import torch, jax' 2>"$out/peers.txt"; then
-      run peers python3 "$here/bench/run.py" --device cuda --contestant "$here/bench/contestant" --seconds 0.25 \
-        --out "$out/RESULTS-cuda.md"
-    else
-      run bench_large "$tessera" bench --device cuda --batch 128,1024,4096,16384 --precision f32,tf32,bf16
+      # torch.compile looks for its kernels for minutes: it comes last, so that nothing waits for it.
+      peers() {
+        python3 "$here/bench/run.py" --device cuda --contestant "$here/bench/contestant" --seconds 0.2 "$@"
+      }
+      run peers peers --peer torch_channels_last --peer torch_graph --peer jax --out "$out/RESULTS-cuda.md"
     fi
     run bench_both "$tessera" bench --device all --seconds 1
     for precision in f32 bf16; do
       run "time_to_accuracy_$precision" "$tessera" train fashion-cnn --device cuda --data "$data" \
         --set "train.precision=\"$precision\"" --out "$out/runs/fashion-cnn-$precision"
     done
+    run bench_large "$tessera" bench --device cuda --batch 128,1024,4096,16384 --precision f32,tf32,bf16 --seconds 0.3
+    if declare -F peers >/dev/null; then
+      run peers_compile peers --peer torch_channels_last --peer torch_compile --out "$out/RESULTS-cuda-compile.md"
+    fi
     ;;
   *) echo "device_test.sh: the part is correct or speed, not $part" >&2; exit 2 ;;
 esac
