@@ -402,7 +402,7 @@ class Renderer final : public CText {
   /// An index that is computed in 32 bits.
   bool narrow(Expr e) {
     const Node& n = node(e);
-    if (n.dtype != DType::I64 || !ranges_.of(e).within(-kMostInt, kMostInt)) return false;
+    if (n.dtype != DType::I64 || !ranges_.of(e).within(-kMostInt - 1, kMostInt)) return false;
     if (const auto known = narrow_.find(e); known != narrow_.end()) return known->second;
     const auto operands = [&] {
       for (const Expr operand : {n.a, n.b, n.c})

@@ -1,4 +1,4 @@
-// Patches are a gather from the padded images, whose indices are arithmetic of the place: one generated kernel.
+// Patches are a gather from the images, by a table of places that is the same for each image: one generated kernel.
 #include "tessera/backend/cuda/patches.hpp"
 
 #include <map>
@@ -21,10 +21,18 @@ using Pass = pass::Convolution::Pass;
 constexpr std::int64_t kAligned = 8;
 /// Places of the result from which on the products are the faster.
 constexpr std::int64_t kLeastPlaces = 4096;
-/// Elements of a patch beyond which it takes more memory traffic than it is worth.
-constexpr std::int64_t kLongestPatch = 256;
+/// Elements of a patch beyond which it takes more memory traffic than it is worth, and of the patches of one image, for
+/// each of which a number says where it is.
+constexpr std::int64_t kLongestPatch = 256, kLargestTable = std::int64_t{1} << 22;
 
 std::int64_t aligned(std::int64_t n) { return (n + kAligned - 1) / kAligned * kAligned; }
+
+/// [places, padded elements of a patch].
+Shape table_shape(const pass::Convolution& c) {
+  Shape shape(c.destination.dims.begin() + 2, c.destination.dims.end());
+  shape.push_back(aligned(element_count(c.weights.dims) / c.weights.dims[0]));
+  return shape;
+}
 
 /// The convolution as a pass, when it is one that becomes a product: features last in all images, no groups.
 std::optional<pass::Convolution> with_few_features(const ir::Graph& graph, const Node& node) {
@@ -37,7 +45,9 @@ std::optional<pass::Convolution> with_few_features(const ir::Graph& graph, const
     window *= c->weights.dims[d];
   }
   const std::int64_t features = c->source.dims[1];
-  if (features >= kAligned || features * window > kLongestPatch || places < kLeastPlaces) return std::nullopt;
+  if (features >= kAligned || features * window > kLongestPatch || places < kLeastPlaces ||
+      element_count(table_shape(*c)) > kLargestTable)
+    return std::nullopt;
   // [batch, spatial dimensions, features] in memory.
   for (const pass::View* images : {&c->source, &c->destination}) {
     std::int64_t stride = images->dims[1];
@@ -49,6 +59,32 @@ std::optional<pass::Convolution> with_few_features(const ir::Graph& graph, const
     if (images->dims[0] != 1 && images->strides[0] != stride) return std::nullopt;
   }
   return c;
+}
+
+/// Where in an image [spatial dimensions, features] the elements of its patches are; -1: outside, there are zeros. A
+/// table, because the same arithmetic in each thread would take longer than moving the patches.
+Literal table(const pass::Convolution& c) {
+  const std::size_t spatial = c.strides.size();
+  const std::int64_t features = c.source.dims[1],
+                     window = element_count(c.weights.dims) / (c.weights.dims[0] * features);
+  Literal places({DType::I32, table_shape(c)});
+  const std::int64_t row = places.type().shape.back();
+  for (std::int64_t i = 0; i < places.size(); ++i) {
+    const std::int64_t element = i % row;
+    std::int64_t place = i / row, step = element / features, stride = features, at = element % features;
+    bool inside = step < window;
+    for (std::size_t d = spatial; d-- > 0;) {
+      const std::int64_t out = c.destination.dims[d + 2], extent = c.source.dims[d + 2], reach = c.weights.dims[d + 2];
+      const std::int64_t x = place % out * c.strides[d] + step % reach * c.dilations[d] - c.low[d];
+      inside = inside && x >= 0 && x < extent;
+      at += x * stride;
+      stride *= extent;
+      place /= out;
+      step /= reach;
+    }
+    places.as<std::int32_t>()[static_cast<std::size_t>(i)] = inside ? static_cast<std::int32_t>(at) : -1;
+  }
+  return places;
 }
 
 class Rewriter {
@@ -98,55 +134,29 @@ class Rewriter {
   Value patches(ir::Builder& build, Value source, const pass::Convolution& c) {
     const auto key = std::tuple(source, c.weights.dims, c.destination.dims, c.strides, c.dilations, c.low);
     if (const auto known = patches_.find(key); known != patches_.end()) return known->second;
-    const std::size_t spatial = c.strides.size();
-    const std::int64_t batch = c.source.dims[0], features = c.source.dims[1];
-    Value x = images(build, source, c.source);
-    Integers low(spatial + 2, 0), high(spatial + 2, 0);
-    Shape places, window;
-    for (std::size_t d = 0; d < spatial; ++d) {
-      places.push_back(c.destination.dims[d + 2]);
-      window.push_back(c.weights.dims[d + 2]);
-      low[d + 1] = c.low[d];
-      high[d + 1] =
-          (places[d] - 1) * c.strides[d] + (window[d] - 1) * c.dilations[d] + 1 - c.low[d] - c.source.dims[d + 2];
-    }
-    x = build.pad(x, build.full(build.dtype(x), 0), low, high, Integers(spatial + 2, 0));
-
-    // Where the elements of a window stand: indices [places, window, spatial dimensions].
-    Shape grid = places;
-    grid.insert(grid.end(), window.begin(), window.end());
-    grid.push_back(1);
-    ir::Values components;
-    for (std::size_t d = 0; d < spatial; ++d) {
-      const auto along = [&](std::size_t dimension, std::int64_t step) {
-        const Value i = build.iota(DType::I32, grid, static_cast<std::int64_t>(dimension));
-        return step == 1 ? i : build.multiply(i, build.full(DType::I32, static_cast<double>(step), grid));
-      };
-      components.push_back(build.add(along(d, c.strides[d]), along(spatial + d, c.dilations[d])));
-    }
-    const auto last = static_cast<std::int64_t>(2 * spatial);
-    const Value indices = build.concatenate(components, last);
-    Integers map, sizes{batch};
-    for (std::size_t d = 0; d < spatial; ++d) {
-      map.push_back(static_cast<std::int64_t>(d) + 1);
-      sizes.push_back(1);
-    }
-    sizes.push_back(features);
-    Value found = build.graph.add1(Op::Gather, {x, indices},
-                                   {{"offset_dims", Integers{0, last + 1}},
-                                    {"collapsed_slice_dims", map},
-                                    {"operand_batching_dims", Integers{}},
-                                    {"start_indices_batching_dims", Integers{}},
-                                    {"start_index_map", map},
-                                    {"index_vector_dim", last},
-                                    {"slice_sizes", sizes},
-                                    {"indices_are_sorted", false}},
-                                   {}, build.location);
-    Shape rows{batch};
-    rows.insert(rows.end(), places.begin(), places.end());
-    rows.push_back(features * element_count(window));
-    found = build.reshape(found, rows);
-    return patches_[key] = padded(build, found, rows.size() - 1, aligned(rows.back()));
+    const std::int64_t batch = c.source.dims[0];
+    Shape shape = table_shape(c);
+    shape.insert(shape.begin(), batch);
+    const auto last = static_cast<std::int64_t>(shape.size()) - 1;
+    const Value where = build.constant(table(c));
+    Shape each = build.shape(where);
+    each.push_back(1);
+    const Value image = build.reshape(source, {batch, element_count(c.source.dims) / batch});
+    const Value found = build.graph.add1(Op::Gather, {image, build.reshape(where, each)},
+                                         {{"offset_dims", Integers{0}},
+                                          {"collapsed_slice_dims", Integers{1}},
+                                          {"operand_batching_dims", Integers{}},
+                                          {"start_indices_batching_dims", Integers{}},
+                                          {"start_index_map", Integers{1}},
+                                          {"index_vector_dim", last},
+                                          {"slice_sizes", Integers{batch, 1}},
+                                          {"indices_are_sorted", false}},
+                                         {}, build.location);
+    Integers behind_batch;
+    for (std::int64_t d = 1; d <= last; ++d) behind_batch.push_back(d);
+    const Value inside = build.compare(where, build.zeros_like(where), "GE");
+    return patches_[key] =
+               build.select(build.broadcast_in_dim(inside, shape, behind_batch), found, build.zeros_like(found));
   }
 
   Value product(const Node& node, const pass::Convolution& c) {
