@@ -1,18 +1,59 @@
 // `tessera eval` and `tessera predict`: trained runs in use.
 #include <fmt/format.h>
 
+#include <cmath>
+
 #include "cli/command.hpp"
 #include "tessera/array/ops.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/data/image.hpp"
 #include "tessera/train/evaluate.hpp"
 #include "tessera/train/trained.hpp"
+#include "tessera/train/translate.hpp"
 
 namespace tessera::cli {
 namespace {
 
-int evaluate(const std::string& run, const std::string& data, const std::string& split, const Global& global) {
+/// BLEU, chrF and perplexity of a translator.
+int evaluate_translator(const std::string& run, const std::string& data, const std::string& split, std::int64_t beam,
+                        const Global& global) {
+  const train::TrainedTranslator trained = train::load_translator(run);
+  const train::Config& config = trained.config;
+  if (split != "train" && split != "valid" && split != "test")
+    throw Error(ErrorKind::Usage, "there is no split '" + split + "'; splits are train, valid and test");
+  const std::string folder = data.empty() ? config.data.path : data;
+  data::ParallelSplit set = data::read_split(folder, split, config.data.source, config.data.target,
+                                             data::Cleaning{.only_text = split != "train"});
+  if (set.text.size() == 0)
+    throw Error(fmt::format("{}: there is no text to measure with; it needs {}.{} and {}.{}", folder, split,
+                            config.data.source, split, config.data.target));
+  train::TextTranslator translator(trained.vocabulary, config.data.max_tokens, Precision::Float32);
+  const train::TranslationScores scores = train::score_translations(translator, trained.model, set.text, beam);
+  const train::Likelihood likelihood = train::measure(trained, set);
+  const double loss = likelihood.loss / static_cast<double>(std::max<std::int64_t>(1, likelihood.tokens));
+  if (global.json) {
+    print_json({{"run", run},
+                {"split", split},
+                {"step", trained.step},
+                {"pairs", set.text.size()},
+                {"beam", beam},
+                {"bleu", scores.bleu.score},
+                {"bleu_text", data::to_string(scores.bleu)},
+                {"chrf", scores.chrf.score},
+                {"chrf_text", data::to_string(scores.chrf)},
+                {"loss", loss},
+                {"perplexity", std::exp(loss)}});
+  } else {
+    fmt::print("{}\n{}\n{} {}: perplexity {:.3f}, {} pairs, beam {}, step {}\n", data::to_string(scores.bleu),
+               data::to_string(scores.chrf), run, split, std::exp(loss), set.text.size(), beam, trained.step);
+  }
+  return 0;
+}
+
+int evaluate(const std::string& run, const std::string& data, const std::string& split, std::int64_t beam,
+             const Global& global) {
   use_device(global);
+  if (train::load_run_config(run).task == "translate") return evaluate_translator(run, data, split, beam, global);
   const train::TrainedRun trained = train::load_run(run);
   const data::ImageDataset set = data::load_images(data.empty() ? trained.config.data.path : data, trained.classes);
   if (set.image_shape() != trained.image)
@@ -71,12 +112,16 @@ int predict(const std::string& run, const std::vector<std::string>& files, const
 Action add_eval(CLI::App& app) {
   struct Options {
     std::string run, data, split = "test";
+    std::int64_t beam = train::kBeam;
   };
   auto o = std::make_shared<Options>();
   app.add_option("RUN", o->run, "the folder of a trained run")->required();
   app.add_option("--data", o->data, "another data set than the run's own")->type_name("PATH");
   app.add_option("--split", o->split, "train, valid or test");
-  return [o](const Global& global) { return evaluate(o->run, o->data, o->split, global); };
+  app.add_option("--beam", o->beam, "of a translator: hypotheses that are followed")
+      ->check(CLI::Range(std::int64_t{1}, train::kMaxBeam))
+      ->capture_default_str();
+  return [o](const Global& global) { return evaluate(o->run, o->data, o->split, o->beam, global); };
 }
 
 Action add_predict(CLI::App& app) {

@@ -26,13 +26,19 @@ const std::vector<Verb>& verbs() {
        "checkpoints/, summary.json and report.html. Ctrl-C saves; --resume goes on with the same bits.",
        add_train},
       {"eval", "the metrics of a trained run",
-       "tessera eval runs/first\ntessera eval runs/first --split train\ntessera eval runs/first --data other/folder "
+       "tessera eval runs/first\ntessera eval runs/first --split train\ntessera eval runs/en-de --beam 1\ntessera eval "
+       "runs/first --data other/folder "
        "--json",
        "", add_eval},
       {"predict", "label and probability for pictures",
        "tessera predict runs/first shoe.png bag.jpg\ntessera predict runs/first digit.npy --json",
        "Pictures are PNG, JPEG or NPY; they are brought to the size and the colours that the run was trained with.",
        add_predict},
+      {"translate", "sentences on standard input to sentences on standard output",
+       "tessera translate runs/en-de < letter.txt\necho 'A dog runs.' | tessera translate runs/en-de --beam 1",
+       "Each line gives one line, in order. A line without text gives an empty one, and so does one of more than 65536 "
+       "bytes.",
+       add_translate},
       {"report", "write report.html again from a run's files", "tessera report runs/first", "", add_report},
       {"corpus", "aligned text in two languages from Debian's packages",
        "tessera corpus libreoffice-help --source en --target de --out data/help\n"

@@ -5,6 +5,7 @@
 #include "tessera/array/jit.hpp"
 #include "tessera/array/transforms.hpp"
 #include "tessera/train/model.hpp"
+#include "tessera/train/optimizer.hpp"
 
 namespace tessera::testing {
 

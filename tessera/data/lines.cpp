@@ -2,6 +2,7 @@
 #include "tessera/data/lines.hpp"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -86,6 +87,13 @@ bool LineReader::next(Line& line) {
   if (s.count == 0 && line.text.starts_with("\xef\xbb\xbf")) line.text.erase(0, 3);
   ++s.count;
   return true;
+}
+
+bool LineReader::ready(int milliseconds) const {
+  const State& s = *state_;
+  if (s.inflater || std::memchr(s.buffer.data() + s.at, '\n', s.end - s.at) != nullptr) return true;
+  pollfd waiting{.fd = s.descriptor, .events = POLLIN, .revents = 0};
+  return ::poll(&waiting, 1, milliseconds) != 0;
 }
 
 std::int64_t LineReader::count() const { return state_->count; }

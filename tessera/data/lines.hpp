@@ -30,6 +30,8 @@ class LineReader {
 
   /// False at the end. Throws Error when reading fails, or when compressed data is damaged.
   bool next(Line& line);
+  /// False when next() would have to wait, for more than so long, for somebody to write.
+  [[nodiscard]] bool ready(int milliseconds) const;
   /// Lines read so far.
   [[nodiscard]] std::int64_t count() const;
   /// The file's name, as in messages.

@@ -12,6 +12,7 @@
 #include "tessera/core/error.hpp"
 #include "tessera/ir/primitive.hpp"
 #include "tessera/nn/recurrent.hpp"
+#include "tessera/optim/optim.hpp"
 #include "tessera/train/model.hpp"
 
 namespace tessera::train {

@@ -15,6 +15,7 @@
 
 #include "tessera/core/error.hpp"
 #include "tessera/data/files.hpp"
+#include "tessera/data/parallel_text.hpp"
 #include "tessera/data/utf8.hpp"
 #include "tessera/train/recipes.hpp"
 
@@ -40,27 +41,40 @@ struct Rule {
   std::vector<std::string_view> choices{};  ///< of text; none: any
   std::size_t most = 0;                     ///< length of a list
   bool above_low = false;                   ///< low itself is not allowed
+  std::string_view task{};                  ///< the one that a key belongs to; none: all
 };
 
 constexpr double kHuge = 1e9;
+
+constexpr std::string_view kClassify = "classify", kTranslate = "translate";
 
 /// Calls `f(key, field, rule)` for every key. `Settings` is Config or const Config.
 template <class Settings, class F>
 void visit(Settings& c, F f) {
   f("name", c.name, Rule{});
   f("description", c.description, Rule{});
+  f("task", c.task, Rule{.choices = {kClassify, kTranslate}});
   f("data.path", c.data.path, Rule{});
-  f("data.classes", c.data.classes, Rule{.most = 65536});
-  f("model.channels", c.model.channels, Rule{.low = 1, .high = 4096, .most = 8});
-  f("model.kernel", c.model.kernel, Rule{.low = 1, .high = 15});
-  f("model.padding", c.model.padding, Rule{.choices = {"same", "valid"}, .most = 8});
-  f("model.norm", c.model.norm, Rule{});
-  f("model.hidden", c.model.hidden, Rule{.low = 1, .high = 65536, .most = 16});
+  f("data.classes", c.data.classes, Rule{.most = 65536, .task = kClassify});
+  f("data.source", c.data.source, Rule{.task = kTranslate});
+  f("data.target", c.data.target, Rule{.task = kTranslate});
+  f("data.vocabulary", c.data.vocabulary, Rule{.low = 300, .high = 1 << 20, .task = kTranslate});
+  f("data.max_tokens", c.data.max_tokens, Rule{.low = 2, .high = 10000, .task = kTranslate});
+  f("data.buckets", c.data.buckets, Rule{.low = 1, .high = 64, .task = kTranslate});
+  f("model.channels", c.model.channels, Rule{.low = 1, .high = 4096, .most = 8, .task = kClassify});
+  f("model.kernel", c.model.kernel, Rule{.low = 1, .high = 15, .task = kClassify});
+  f("model.padding", c.model.padding, Rule{.choices = {"same", "valid"}, .most = 8, .task = kClassify});
+  f("model.norm", c.model.norm, Rule{.task = kClassify});
+  f("model.hidden", c.model.hidden, Rule{.low = 1, .high = 65536, .most = 16, .task = kClassify});
+  f("model.embedding", c.model.embedding, Rule{.low = 1, .high = 65536, .task = kTranslate});
+  f("model.width", c.model.width, Rule{.low = 1, .high = 65536, .task = kTranslate});
+  f("model.layers", c.model.layers, Rule{.low = 1, .high = 16, .task = kTranslate});
   f("model.dropout", c.model.dropout, Rule{.low = 0, .high = 0.95});
-  f("augment.shift", c.augment.shift, Rule{.low = 0, .high = 64});
-  f("augment.flip", c.augment.flip, Rule{});
+  f("augment.shift", c.augment.shift, Rule{.low = 0, .high = 64, .task = kClassify});
+  f("augment.flip", c.augment.flip, Rule{.task = kClassify});
   f("train.epochs", c.train.epochs, Rule{.low = 0, .high = 1e6, .above_low = true});
   f("train.batch", c.train.batch, Rule{.low = 1, .high = 1 << 20});
+  f("train.smoothing", c.train.smoothing, Rule{.low = 0, .high = 0.95, .task = kTranslate});
   f("train.seed", c.train.seed, Rule{.low = 0, .high = 9007199254740992.0});
   f("train.precision", c.train.precision, Rule{.choices = {"f32", "tf32", "bf16"}});
   f("train.evaluate_every", c.train.evaluate_every, Rule{.low = 0, .high = 1e6, .above_low = true});
@@ -227,6 +241,9 @@ void apply(Config& config, const std::string& key, const toml::node& node, const
   visit(config, [&](std::string_view name, auto& field, const Rule& rule) {
     if (name != key) return;
     known = true;
+    if (!rule.task.empty() && rule.task != config.task)
+      refuse(where, fmt::format("'{}' is for recipes with the task '{}'; this one's task is '{}'", key, rule.task,
+                                config.task));
     read(node, field, rule, fmt::format("{}: '{}'", where, key));
   });
   if (!known) refuse(where, fmt::format("unknown key '{}'{}", shown(key), suggestion(key)));
@@ -241,6 +258,7 @@ void check_together(const Config& c, const std::string& file) {
   if (c.data.classes.size() == 1) refuse(file, "'data.classes' names one class; at least two are needed");
   if (std::set<std::string>(c.data.classes.begin(), c.data.classes.end()).size() != c.data.classes.size())
     refuse(file, "'data.classes' names a class twice");
+  if (c.task == kTranslate) data::check_languages(c.data.source, c.data.target);
 }
 
 // Printers of one value, as TOML reads it.
@@ -296,8 +314,11 @@ Config parse_config(std::string_view text, const std::string& file, const std::v
   const toml::table table = parse_toml(text, file);
   std::map<std::string, const toml::node*> values;
   flatten(table, "", values);
-  for (const auto& [key, node] : values)
-    apply(config, key, *node, fmt::format("{}:{}", file, node->source().begin.line));
+  const auto apply_line = [&](const std::string& key, const toml::node& node) {
+    apply(config, key, node, fmt::format("{}:{}", file, node.source().begin.line));
+  };
+  if (const auto task = values.find("task"); task != values.end()) apply_line("task", *task->second);  // others need it
+  for (const auto& [key, node] : values) apply_line(key, *node);
   for (const auto& [key, value] : settings) {
     // As TOML if it is that, else as bare text: the shell takes quotes away.
     toml::table parsed;
@@ -312,6 +333,7 @@ Config parse_config(std::string_view text, const std::string& file, const std::v
       if (name == key) is_text = std::is_same_v<std::remove_reference_t<decltype(field)>, std::string>;
     });
     if (is_text && !parsed["value"].is_string()) parsed.insert_or_assign("value", to_ascii(value));
+    if (key == "task") refuse("--set task", "what a recipe trains is its own; begin with another recipe");
     apply(config, key, *parsed.get("value"), "--set " + shown(key));
   }
   check_together(config, file);
@@ -335,7 +357,9 @@ Setting parse_setting(const std::string& text) {
 
 std::vector<Setting> entries(const Config& config) {
   std::vector<Setting> result;
-  visit(config, [&](std::string_view key, const auto& field, const Rule&) { result.emplace_back(key, print(field)); });
+  visit(config, [&](std::string_view key, const auto& field, const Rule& rule) {
+    if (rule.task.empty() || rule.task == config.task) result.emplace_back(key, print(field));
+  });
   return result;
 }
 
@@ -365,6 +389,7 @@ std::vector<Setting> parse_facts(std::string_view text, const std::string& file)
 }
 
 std::vector<std::string> differences(const Config& a, const Config& b) {
+  if (a.task != b.task) return {fmt::format("task: {}, {}", a.task, b.task)};
   const std::vector<Setting> left = entries(a), right = entries(b);
   std::vector<std::string> result;
   for (std::size_t i = 0; i < left.size(); ++i) {

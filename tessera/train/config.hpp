@@ -13,20 +13,31 @@
 namespace tessera::train {
 
 struct Config {
-  std::string name;         ///< of the recipe
-  std::string description;  ///< one line
+  std::string name;               ///< of the recipe
+  std::string description;        ///< one line
+  std::string task = "classify";  ///< or translate; keys that belong to one of them say so
   struct {
-    std::string path;                  ///< what data::load_images reads
-    std::vector<std::string> classes;  ///< their names; empty: numbered
+    std::string path;                  ///< what data::load_images reads; translate: the folder for data::load_parallel
+    std::vector<std::string> classes;  ///< classify: their names; empty: numbered
+    // Of translate:
+    std::string source = "en", target = "de";  ///< languages
+    std::int64_t vocabulary = 8000;            ///< pieces
+    std::int64_t max_tokens = 100;             ///< longer pairs are no examples; longer lines are translated in parts
+    std::int64_t buckets = 6;                  ///< padded lengths, for each of which a program is compiled
   } data;
-  /// Convolutions, each with ReLU and max-pooling by 2, then dense layers with ReLU, then one output for each class.
+  /// classify: convolutions, each with ReLU and max-pooling by 2, then dense layers with ReLU, then one output for each
+  /// class. translate: a recurrent encoder in both directions, attention, a recurrent decoder.
   struct {
     std::vector<std::int64_t> channels;  ///< of the convolutions; none for a multilayer perceptron
     std::int64_t kernel = 3;
     std::vector<std::string> padding;  ///< of each convolution: same or valid; none: all same
     bool norm = false;                 ///< batch normalisation after each convolution
     std::vector<std::int64_t> hidden;  ///< widths of the dense layers
-    double dropout = 0;                ///< after each dense layer
+    double dropout = 0;                ///< classify: after each dense layer; translate: of embeddings and outputs
+    // Of translate:
+    std::int64_t embedding = 256;  ///< width of a piece's vector
+    std::int64_t width = 512;      ///< of the recurrent states
+    std::int64_t layers = 1;       ///< of the encoder
   } model;
   struct {
     std::int64_t shift = 0;  ///< pictures move by up to so many pixels
@@ -34,7 +45,8 @@ struct Config {
   } augment;
   struct {
     double epochs = 10;
-    std::int64_t batch = 128;
+    std::int64_t batch = 128;  ///< translate: tokens of the longer side, padding included
+    double smoothing = 0;      ///< translate: the part of each target that is spread over all pieces
     std::int64_t seed = 1;
     std::string precision = "f32";
     double evaluate_every = 1;    ///< epochs

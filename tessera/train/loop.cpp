@@ -1,30 +1,23 @@
-// The training loop.
+// The training loop: when a task (train/task.hpp) takes a step, is measured, saved, resumed, stopped.
 #include "tessera/train/loop.hpp"
 
 #include <fmt/format.h>
 #include <sys/resource.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <csignal>
 #include <utility>
 
-#include "tessera/array/jit.hpp"
-#include "tessera/array/transforms.hpp"
 #include "tessera/backend/registry.hpp"
 #include "tessera/core/error.hpp"
 #include "tessera/ir/primitive.hpp"
-#include "tessera/train/checkpoint.hpp"
-#include "tessera/train/diagnose.hpp"
-#include "tessera/train/evaluate.hpp"
 #include "tessera/train/limits.hpp"
-#include "tessera/train/model.hpp"
 #include "tessera/train/progress.hpp"
 #include "tessera/train/report.hpp"
-#include "tessera/train/trained.hpp"
+#include "tessera/train/task.hpp"
 #include "tessera/version.hpp"
 
 namespace tessera::train {
@@ -41,7 +34,7 @@ class InterruptScope {
  public:
   InterruptScope() {
     interrupted = false;
-    struct sigaction action {};
+    struct sigaction action{};
     action.sa_handler = [](int) { interrupted = true; };
     action.sa_flags = static_cast<int>(SA_RESETHAND);
     ::sigaction(SIGINT, &action, &old_[0]);
@@ -58,61 +51,6 @@ class InterruptScope {
   struct sigaction old_[2]{};
 };
 
-/// Loss and accuracy of a step's batch.
-struct StepOutputs {
-  Array loss, accuracy;
-  TESSERA_FIELDS(loss, accuracy)
-};
-
-/// One step of training: draws a batch, differentiates, updates. Everything random follows from key and step.
-struct StepFunction {
-  std::int64_t batch = 0;
-  Augmentation augmentation;
-
-  StepOutputs operator()(Classifier& model, Optimizer& optimizer, const Array& images, const Array& labels,
-                         const Array& order, const Array& start, const Array& step, const Key& key) const {
-    const auto [draw_key, dropout_key] = split<2>(fold_in(key, step));
-    const Array positions = dynamic_slice(order, {start}, {batch});
-    const Array pixels = draw_batch(images, positions, augmentation, draw_key);
-    const Array wanted = take(labels, positions);
-    nn::Context context{.training = true, .key = dropout_key};
-    auto loss = [](Classifier& m, const Array& x, const Array& y, nn::Context& c) {
-      const Array logits = m.net(m.normalised(x), c);
-      return std::pair(nn::cross_entropy(logits, y), nn::accuracy(logits, y));
-    };
-    auto [values, gradient] = value_and_grad(loss)(model, pixels, wanted, context);
-    optimizer.update(model, gradient);
-    return {values.first, values.second};
-  }
-};
-
-/// The order of an epoch's pictures.
-struct ShuffleFunction {
-  std::int32_t count = 0;
-  Array operator()(const Key& key, const Array& epoch) const { return random::permutation(fold_in(key, epoch), count); }
-};
-
-/// Mean and deviation of all pixels.
-std::pair<double, double> pixel_statistics(const data::LabelledImages& set) {
-  std::array<std::int64_t, 256> histogram{};
-  for (const std::uint8_t v : set.images.as<std::uint8_t>()) ++histogram[v];
-  const auto count = static_cast<double>(set.images.size());
-  double sum = 0, squares = 0;
-  for (int v = 0; v < 256; ++v) {
-    sum += static_cast<double>(histogram[static_cast<std::size_t>(v)]) * v;
-    squares += static_cast<double>(histogram[static_cast<std::size_t>(v)]) * v * v;
-  }
-  const double mean = sum / count;
-  return {mean, std::max(1.0, std::sqrt(std::max(0.0, squares / count - mean * mean)))};
-}
-
-/// What the steps change.
-struct State {
-  Classifier model;
-  Optimizer optimizer;
-  std::int64_t step = 0;
-};
-
 double median(std::vector<double> values) {
   if (values.empty()) return 0;
   std::nth_element(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
@@ -127,30 +65,12 @@ constexpr double kMilestones[] = {0.5,  0.6,  0.7,  0.8,  0.85,  0.9,  0.91,  0.
 
 class Trainer {
  public:
-  explicit Trainer(const TrainOptions& options)
+  Trainer(const TrainOptions& options, std::unique_ptr<Task> task)
       : options_(options),
         config_(options.config),
         progress_(options.quiet),
-        data_(data::load_images(config_.data.path, config_.data.classes)),
-        train_set_(data_.train),
-        test_set_(data_.test),
-        valid_set_(data_.valid),
-        key_(static_cast<std::uint64_t>(config_.train.seed)),
-        shuffle_key_(fold_in(key_, 1)),
-        step_key_(fold_in(key_, 2)),
-        step_({config_.train.batch, {config_.augment.shift, config_.augment.flip}}, {precision_named(config_.train.precision), "step"}),
-        shuffle_({static_cast<std::int32_t>(data_.train.size())}, {Precision::Float32, "shuffle"}),
-        evaluator_(precision_named(config_.train.precision)) {
-    const std::int64_t count = data_.train.size(), batch = config_.train.batch;
-    if (batch > count)
-      throw Error(
-          ErrorKind::Usage,
-          fmt::format("'train.batch' is {}, but there are {} training pictures; choose a smaller batch", batch, count));
-    if (data_.train.images.size() > std::numeric_limits<std::int32_t>::max())
-      throw Error(ErrorKind::Unsupported,
-                  fmt::format("{}: {} pixels of training pictures are more than the 2^31 - 1 that a run holds at once",
-                              config_.data.path, data_.train.images.size()));
-    steps_per_epoch_ = count / batch;
+        task_(std::move(task)),
+        steps_per_epoch_(task_->steps_per_epoch()) {
     total_ = std::max<std::int64_t>(1, std::llround(config_.train.epochs * static_cast<double>(steps_per_epoch_)));
     log_every_ = std::max<std::int64_t>(1, steps_per_epoch_ / 10);
     using Kind = optim::Schedule::Kind;
@@ -163,19 +83,13 @@ class Trainer {
                  .warmup = std::min(total_, static_cast<std::int64_t>(std::llround(
                                                 config_.schedule.warmup * static_cast<double>(steps_per_epoch_)))),
                  .total = total_};
-    const auto [mean, deviation] = pixel_statistics(data_.train);
-    state_.model = {
-        Array(static_cast<float>(mean)), Array(static_cast<float>(deviation)),
-        make_net(config_, fold_in(key_, 0), data_.image_shape(), static_cast<std::int64_t>(data_.classes.size()))};
-    state_.optimizer = make_optimizer(config_, state_.model);
   }
 
   TrainResult run() {
-    progress_.say(fmt::format("{}: {} pictures to train, {} to test, {} parameters; on {} ({})", config_.name,
-                              data_.train.size(), data_.test.size(), parameter_count(state_.model.net), device_name(),
-                              device_name().starts_with("cuda")
-                                  ? backend(default_device()).describe()
-                                  : fmt::format("{}, {} threads", processor_name(), threads())));
+    progress_.say(fmt::format(
+        "{}: {}, {} parameters; on {} ({})", config_.name, task_->description(), task_->parameters(), device_name(),
+        device_name().starts_with("cuda") ? backend(default_device()).describe()
+                                          : fmt::format("{}, {} threads", processor_name(), threads())));
     check_folder();
     if (!options_.dry_run && options_.resume) restore();
     compile();
@@ -229,43 +143,45 @@ class Trainer {
     if (checkpoint_steps(options_.out).empty()) return;
     Checkpoint checkpoint = load_checkpoint(options_.out);
     const Path folder = checkpoint_folder(options_.out, checkpoint.manifest.step);
-    restore_tensors(state_.model, checkpoint.model, folder / "model.safetensors");
-    restore_tensors(state_.optimizer, checkpoint.state, folder / "state.safetensors");
+    task_->restore(checkpoint, folder);
     manifest_ = std::move(checkpoint.manifest);
-    state_.step = manifest_.step;
+    step_ = manifest_.step;
     if (manifest_.device == device_name()) backend(default_device()).restore_choices(manifest_.choices);
-    if (state_.step > total_)
-      data::bad_file(folder, fmt::format("is at step {}, past the {} of this run", state_.step, total_));
+    if (step_ > total_) data::bad_file(folder, fmt::format("is at step {}, past the {} of this run", step_, total_));
     if (const std::string now = backend(default_device()).fingerprint();
         now != manifest_.instruction_set || threads() != manifest_.threads)
       progress_.say(
           fmt::format("the run was begun on {} with {} threads and goes on on {} with {}: its bits will differ from an "
                       "uninterrupted run's",
                       manifest_.instruction_set, manifest_.threads, now, threads()));
-    progress_.say(fmt::format("goes on from step {} of {}", state_.step, total_));
+    progress_.say(fmt::format("goes on from step {} of {}", step_, total_));
   }
 
-  /// Compiles step and evaluation by running each once on copies.
   void compile() {
     const Clock::time_point start = Clock::now();
-    State copy = state_;
-    order_ = shuffle_(shuffle_key_, Array(0));
-    const StepOutputs out = run_step(copy);
-    on_device_ = !detail::storage_of(out.loss)->on_host();
-    (void)out.loss.item<float>();
-    evaluator_.compile(state_.model, valid_or_test());
-    if (data_.valid.size() > 0) evaluator_.compile(state_.model, test_set_);
+    on_device_ = task_->compile();
     manifest_.compile_seconds += since(start);
-    order_epoch_ = -1;
+  }
+
+  /// Examples that the step a report shows has.
+  [[nodiscard]] std::int64_t typical_examples() {
+    const std::int64_t step = task_->typical_step();
+    return task_->examples(step + 1) - task_->examples(step);
+  }
+
+  [[nodiscard]] std::string compiled() const {
+    const std::string more = task_->compiled();
+    return fmt::format("compiled {}in {}", more.empty() ? "" : more + " ", format_duration(manifest_.compile_seconds));
   }
 
   TrainResult dry_run() {
-    const detail::JitEntry& entry = *step_.latest();
+    const Task::Call call = task_->call(task_->typical_step(), schedule_(0));
     progress_.say(fmt::format(
-        "dry run: compiled in {}; {} epochs of {} steps of {} pictures; a step takes {:.1f} MB beside its inputs and "
-        "{:.2f} GFLOP. Nothing was written",
-        format_duration(manifest_.compile_seconds), config_.train.epochs, steps_per_epoch_, config_.train.batch,
-        static_cast<double>(entry.executable->peak_bytes()) * 1e-6, ir::operation_count(*entry.graph) * 1e-9));
+        "dry run: {}; {} epochs of {} steps; a step of {} {} takes {:.1f} MB beside its inputs and {:.2f} GFLOP. "
+        "Nothing was written",
+        compiled(), config_.train.epochs, steps_per_epoch_, typical_examples(), task_->unit(),
+        static_cast<double>(call.entry->executable->peak_bytes()) * 1e-6,
+        ir::operation_count(*call.entry->graph) * 1e-9));
     return {TrainEnd::DryRun, std::nullopt};
   }
 
@@ -295,63 +211,46 @@ class Trainer {
                                                {"processor", processor_name()},
                                                {"threads", std::to_string(threads())},
                                                {"seed", std::to_string(config_.train.seed)}}));
-      metrics_.emplace(options_.out / "metrics.jsonl", state_.step);
+      task_->write_files(options_.out);
+      metrics_.emplace(options_.out / "metrics.jsonl", step_);
     } catch (...) {
       std::error_code ignored;
       if (!existed) fs::remove_all(options_.out, ignored);
       throw;
     }
-    progress_.say(fmt::format("compiled in {}; {} epochs of {} steps into {}",
-                              format_duration(manifest_.compile_seconds), config_.train.epochs, steps_per_epoch_,
+    progress_.say(fmt::format("{}; {} epochs of {} steps into {}", compiled(), config_.train.epochs, steps_per_epoch_,
                               options_.out.string()));
   }
 
   // --- steps ---
 
-  /// One step on `state`; its epoch's order must be the current one.
-  StepOutputs run_step(State& state) {
-    const std::int64_t start = state.step % steps_per_epoch_ * config_.train.batch;
-    state.optimizer.learning_rate() = Array(static_cast<float>(schedule_(state.step)));
-    StepOutputs out =
-        step_(state.model, state.optimizer, train_set_.images, train_set_.labels, order_,
-              Array(static_cast<std::int32_t>(start)), Array(static_cast<std::int32_t>(state.step)), step_key_);
-    ++state.step;
-    return out;
-  }
-
-  void set_order(std::int64_t step) {
-    const std::int64_t epoch = step / steps_per_epoch_;
-    if (epoch == order_epoch_) return;
-    order_ = shuffle_(shuffle_key_, Array(static_cast<std::int32_t>(epoch)));
-    order_epoch_ = epoch;
-  }
-
   [[nodiscard]] bool due(double every) const {
     const double interval = std::max(1.0, every * static_cast<double>(steps_per_epoch_));
     const auto count = [&](std::int64_t step) { return std::floor(static_cast<double>(step) / interval + 1e-9); };
-    return state_.step == total_ || count(state_.step) > count(state_.step - 1);
+    return step_ == total_ || count(step_) > count(step_ - 1);
   }
 
   TrainEnd loop() {
     const Clock::time_point session = Clock::now();
     elapsed_before_ = manifest_.elapsed_seconds;
     session_start_ = session;
-    while (state_.step < total_) {
+    while (step_ < total_) {
       if (window_.steps == 0 && pending_.empty()) {
-        snapshot_ = state_;
+        task_->keep();
+        kept_step_ = step_;
         window_.start = Clock::now();
       }
-      set_order(state_.step);
-      pending_.push_back(run_step(state_));
+      pending_.push_back(task_->step(step_, schedule_(step_)));
+      ++step_;
       // A device may still compute, and gets the next steps meanwhile; its losses are read together.
       if (detail::storage_of(pending_.back().loss)->on_host()) read_losses();
-      if (state_.step % log_every_ == 0 || state_.step == total_) write_window();
+      if (step_ % log_every_ == 0 || step_ == total_) write_window();
       update_progress();
 
       const bool evaluated = due(config_.train.evaluate_every);
       if (evaluated) evaluate();
       const bool time_up = options_.max_seconds && since(session) >= *options_.max_seconds;
-      const bool stop = (interrupted || time_up) && state_.step < total_;
+      const bool stop = (interrupted || time_up) && step_ < total_;
       if (stop || due(config_.train.checkpoint_every)) save(evaluated);
       if (stop) return interrupted ? TrainEnd::Interrupted : TrainEnd::TimeUp;
     }
@@ -361,7 +260,7 @@ class Trainer {
   /// Waits for the steps that were begun. The first loss that is not finite ends the run.
   void read_losses() {
     const std::vector<StepOutputs> outputs = std::exchange(pending_, {});
-    std::int64_t step = state_.step - static_cast<std::int64_t>(outputs.size());
+    std::int64_t step = step_ - static_cast<std::int64_t>(outputs.size());
     for (const StepOutputs& out : outputs) {
       ++step;
       ++window_.steps;
@@ -371,14 +270,15 @@ class Trainer {
       if (!std::isfinite(loss)) diverged(loss, step);
     }
     window_.seconds = since(window_.start);
+    window_.examples = task_->examples(step_) - task_->examples(kept_step_);
   }
 
-  [[nodiscard]] Metric metric(std::string split) const {
-    return {.step = state_.step,
-            .epoch = static_cast<double>(state_.step) / static_cast<double>(steps_per_epoch_),
-            .examples = state_.step * config_.train.batch,
+  [[nodiscard]] Metric metric(std::string split) {
+    return {.step = step_,
+            .epoch = static_cast<double>(step_) / static_cast<double>(steps_per_epoch_),
+            .examples = task_->examples(step_),
             .split = std::move(split),
-            .learning_rate = schedule_(state_.step - 1),
+            .learning_rate = schedule_(step_ - 1),
             .examples_per_second = last_speed_,
             .elapsed_seconds = elapsed()};
   }
@@ -388,7 +288,7 @@ class Trainer {
   void write_window() {
     read_losses();
     if (window_.steps == 0) return;
-    last_speed_ = static_cast<double>(window_.steps * config_.train.batch) / window_.seconds;
+    last_speed_ = static_cast<double>(window_.examples) / window_.seconds;
     manifest_.speeds.push_back(last_speed_);
     manifest_.train_seconds += window_.seconds;
     Metric m = metric("train");
@@ -399,27 +299,24 @@ class Trainer {
   }
 
   void update_progress() {
-    const double left = static_cast<double>(total_ - state_.step);
     const double speed =
-        last_speed_ > 0 ? last_speed_
-                        : static_cast<double>(window_.steps * config_.train.batch) / std::max(1e-9, window_.seconds);
+        last_speed_ > 0 ? last_speed_ : static_cast<double>(window_.examples) / std::max(1e-9, window_.seconds);
+    const double examples_per_step = static_cast<double>(task_->examples(step_)) / static_cast<double>(step_);
     progress_.update(
-        {.step = state_.step,
+        {.step = step_,
          .steps = total_,
-         .epoch = static_cast<double>(state_.step) / static_cast<double>(steps_per_epoch_),
+         .epoch = static_cast<double>(step_) / static_cast<double>(steps_per_epoch_),
          .epochs = config_.train.epochs,
          .loss = window_.steps > 0 ? window_.loss / static_cast<double>(window_.steps) : last_loss_,
          .accuracy = window_.steps > 0 ? window_.accuracy / static_cast<double>(window_.steps) : last_accuracy_,
          .examples_per_second = speed,
-         .remaining_seconds = left * static_cast<double>(config_.train.batch) / std::max(1e-9, speed)});
+         .remaining_seconds = static_cast<double>(total_ - step_) * examples_per_step / std::max(1e-9, speed)});
   }
-
-  [[nodiscard]] const ResidentImages& valid_or_test() const { return data_.valid.size() > 0 ? valid_set_ : test_set_; }
 
   void evaluate() {
     write_window();
-    const Evaluation result = evaluator_(state_.model, valid_or_test());
-    Metric m = metric(data_.valid.size() > 0 ? "valid" : "test");
+    const Quality result = task_->evaluate();
+    Metric m = metric(task_->validation());
     m.loss = result.loss;
     m.accuracy = result.accuracy;
     metrics_->write(m);
@@ -431,15 +328,15 @@ class Trainer {
     evaluated_accuracy_ = result.accuracy;
     progress_.say(
         fmt::format("epoch {:>5.1f}/{:g}  train loss {:.4f}  accuracy {:6.2f} %   {} loss {:.4f}  accuracy {:6.2f} %   "
-                    "{:.0f} examples/s   {}",
+                    "{:.0f} {}/s   {}",
                     m.epoch, config_.train.epochs, last_loss_, 100 * last_accuracy_, m.split, m.loss, 100 * m.accuracy,
-                    last_speed_, format_duration(m.elapsed_seconds)));
+                    last_speed_, task_->unit(), format_duration(m.elapsed_seconds)));
   }
 
   void save(bool evaluated) {
     write_window();
     metrics_->flush();
-    manifest_.step = state_.step;
+    manifest_.step = step_;
     manifest_.binary = TESSERA_VERSION;
     manifest_.instruction_set = backend(default_device()).fingerprint();
     manifest_.threads = threads();
@@ -447,11 +344,11 @@ class Trainer {
     manifest_.choices = backend(default_device()).choices();
     manifest_.elapsed_seconds = elapsed();
     if (evaluated && (manifest_.best_step < 0 || evaluated_accuracy_ > manifest_.best_accuracy)) {
-      manifest_.best_step = state_.step;
+      manifest_.best_step = step_;
       manifest_.best_accuracy = evaluated_accuracy_;
     }
-    Checkpoint checkpoint{manifest_, tensors_of(state_.model), tensors_of(state_.optimizer)};
-    checkpoint.model.metadata = describe_model(data_.classes, data_.image_shape());
+    Checkpoint checkpoint{manifest_, {}, {}};
+    task_->save(checkpoint);
     save_checkpoint(options_.out, checkpoint);
   }
 
@@ -461,16 +358,15 @@ class Trainer {
     metrics_->flush();
     progress_.say(fmt::format("the loss of step {} is {}: looking for the operation that made it", seen, loss));
     std::string cause;
-    State at = snapshot_;
-    while (at.step < seen && cause.empty()) {
-      State before = at;
-      set_order(at.step);
-      const StepOutputs out = run_step(at);
-      std::vector<Array> results = flatten_tree(at.model);
-      results.push_back(out.loss);
-      if (all_finite(results)) continue;
-      before.optimizer.learning_rate() = Array(static_cast<float>(schedule_(before.step)));
-      cause = fmt::format(" In step {} {}.", at.step, bad_operation_of(before));
+    task_->go_back();
+    for (std::int64_t at = kept_step_; at < seen && cause.empty(); ++at) {
+      task_->keep();
+      const StepOutputs out = task_->step(at, schedule_(at));
+      if (task_->finite() && all_finite(std::span(&out.loss, 1))) continue;
+      task_->go_back();
+      const Task::Call call = task_->call(at, schedule_(at));
+      const std::string found = first_bad_operation(*call.entry, call.arguments);
+      cause = fmt::format(" In step {} {}.", at + 1, found.empty() ? "a parameter stops being finite" : found);
     }
     write_report(options_.out);
     const std::vector<std::int64_t> steps = checkpoint_steps(options_.out);
@@ -482,31 +378,20 @@ class Trainer {
                       : "The last good checkpoint is " + checkpoint_folder(options_.out, steps.back()).string()));
   }
 
-  std::string bad_operation_of(const State& before) {
-    const std::vector<Array> arguments = step_arguments(before);
-    const std::string found = first_bad_operation(*step_.latest(), arguments);
-    return found.empty() ? "a parameter stops being finite" : found;
-  }
-
-  std::vector<Array> step_arguments(const State& state) const {
-    const std::int64_t start = state.step % steps_per_epoch_ * config_.train.batch;
-    return detail::argument_arrays(std::tuple(state.model, state.optimizer, train_set_.images, train_set_.labels,
-                                              order_, Array(static_cast<std::int32_t>(start)),
-                                              Array(static_cast<std::int32_t>(state.step)), step_key_));
-  }
-
   // --- after the last step ---
 
   TrainResult finish(TrainEnd end) {
     if (end == TrainEnd::Interrupted) {
       write_report(options_.out);
       progress_.say(
-          fmt::format("interrupted at step {} of {}; saved. Go on with the same command and --resume --out {}",
-                      state_.step, total_, options_.out.string()));
+          fmt::format("interrupted at step {} of {}; saved. Go on with the same command and --resume --out {}", step_,
+                      total_, options_.out.string()));
       return {end, std::nullopt};
     }
-    const Evaluation test = evaluator_(state_.model, test_set_, true);
-    if (data_.valid.size() > 0) {
+    ReportData report;
+    Summary s;
+    const Quality test = task_->finish(report, s);
+    if (std::string_view(task_->validation()) != "test") {
       Metric m = metric("test");
       m.loss = test.loss;
       m.accuracy = test.accuracy;
@@ -514,31 +399,26 @@ class Trainer {
     }
     metrics_->flush();
     const double wall = elapsed();
-
-    ReportData report;
-    report.classes = data_.classes;
     report.processor = machine();
-    report.batch = config_.train.batch;
-    add_predictions(report, data_.test, test);
+    report.batch = typical_examples();
     report.limits = measure_limits(0.2, precision_named(config_.train.precision));
     profile_step(report);
 
-    Summary s;
     s.processor_examples_per_second = processor_speed();
     s.recipe = config_.name;
     s.device = device_name();
     s.precision = config_.train.precision;
     s.threads = threads();
     s.seed = config_.train.seed;
-    s.parameters = parameter_count(state_.model.net);
-    s.steps = state_.step;
-    s.examples = state_.step * config_.train.batch;
-    s.epochs = static_cast<double>(state_.step) / static_cast<double>(steps_per_epoch_);
+    s.parameters = task_->parameters();
+    s.steps = step_;
+    s.examples = task_->examples(step_);
+    s.epochs = static_cast<double>(step_) / static_cast<double>(steps_per_epoch_);
     s.train_seconds = manifest_.train_seconds;
     s.compile_seconds = manifest_.compile_seconds;
     s.wall_seconds = wall + manifest_.compile_seconds;
     s.examples_per_second = median(manifest_.speeds);
-    s.flops_per_example = ir::operation_count(*step_.latest()->graph) / static_cast<double>(config_.train.batch);
+    s.flops_per_example = task_->operations_per_example();
     s.gemm_fraction = s.examples_per_second * s.flops_per_example * 1e-9 / report.limits.gemm_gflops;
     s.peak_memory_bytes = peak_memory();
     s.test_loss = test.loss;
@@ -549,22 +429,17 @@ class Trainer {
     write_report(options_.out);
     const double times =
         s.processor_examples_per_second > 0 ? s.examples_per_second / s.processor_examples_per_second : 0;
-    progress_.say(
-        fmt::format("{}test accuracy {:.2f} %, {:.0f} examples/s{}, {} of training ({:.0f} % of this machine's matrix "
-                    "product). Report: {}",
-                    end == TrainEnd::TimeUp ? "time is up, saved (--resume goes on): " : "", 100 * s.test_accuracy,
-                    s.examples_per_second, times > 0 ? fmt::format(" ({:.1f} times the processor's)", times) : "",
-                    format_duration(s.train_seconds), 100 * s.gemm_fraction, (options_.out / "report.html").string()));
+    progress_.say(fmt::format(
+        "{}test {}, {:.0f} {}/s{}, {} of training ({:.0f} % of this machine's matrix product). Report: {}",
+        end == TrainEnd::TimeUp ? "time is up, saved (--resume goes on): " : "", format_score(s), s.examples_per_second,
+        task_->unit(), times > 0 ? fmt::format(" ({:.1f} times the processor's)", times) : "",
+        format_duration(s.train_seconds), 100 * s.gemm_fraction, (options_.out / "report.html").string()));
     return {end, s};
   }
 
   /// Times every kernel of a step; the fastest of a few runs counts.
   void profile_step(ReportData& report) {
-    State copy = state_;
-    copy.step = 0;
-    set_order(0);
-    const std::shared_ptr<const detail::JitEntry> entry = step_.latest();
-    const std::vector<Array> arguments = step_arguments(copy);
+    const auto [entry, arguments] = task_->call(task_->typical_step(), schedule_(0));
     std::vector<StoragePtr> inputs;
     for (const Array& a : arguments) inputs.push_back(detail::storage_of(a));
     inputs.insert(inputs.end(), entry->captured.begin(), entry->captured.end());
@@ -578,7 +453,7 @@ class Trainer {
         report.profile[i].seconds = std::min(report.profile[i].seconds, now[i].seconds);
     }
     const double speed = median(manifest_.speeds);
-    report.step_seconds = speed > 0 ? static_cast<double>(config_.train.batch) / speed : 0;
+    report.step_seconds = speed > 0 ? static_cast<double>(report.batch) / speed : 0;
   }
 
   /// Examples per second of the same steps on this machine's processor: what the device bought. 0 where the run was on
@@ -591,17 +466,19 @@ class Trainer {
     set_default_device("cpu");
     double speed = 0;
     try {
-      State copy = state_;
-      copy.step = 0;
-      (void)run_step(copy).loss.item<float>();
+      task_->keep();
+      const std::int64_t step = task_->typical_step();
+      const auto run = [&] { (void)task_->step(step, schedule_(step)).loss.item<float>(); };
+      run();
       const Clock::time_point start = Clock::now();
       std::int64_t steps = 0;
-      for (; steps < kLeastSteps || since(start) < kSeconds; ++steps) (void)run_step(copy).loss.item<float>();
-      speed = static_cast<double>(steps * config_.train.batch) / since(start);
+      for (; steps < kLeastSteps || since(start) < kSeconds; ++steps) run();
+      speed = static_cast<double>(steps * typical_examples()) / since(start);
     } catch (const Error& error) {
       if (error.kind() != ErrorKind::Unsupported) throw;
     }
     set_default_device(device);
+    task_->go_back();
     return speed;
   }
 
@@ -618,7 +495,7 @@ class Trainer {
 
   /// Steps whose losses are known.
   struct Window {
-    std::int64_t steps = 0;
+    std::int64_t steps = 0, examples = 0;
     double loss = 0, accuracy = 0, seconds = 0;
     Clock::time_point start;
   };
@@ -626,19 +503,12 @@ class Trainer {
   const TrainOptions& options_;
   const Config& config_;
   Progress progress_;
-  data::ImageDataset data_;
-  ResidentImages train_set_, test_set_, valid_set_;
-  Key key_, shuffle_key_, step_key_;
-  Jit<StepFunction> step_;
-  Jit<ShuffleFunction> shuffle_;
-  Evaluator evaluator_;
+  std::unique_ptr<Task> task_;
   std::int64_t steps_per_epoch_ = 1, total_ = 1, log_every_ = 1;
   optim::Schedule schedule_;
 
-  State state_, snapshot_;
-  std::vector<StepOutputs> pending_;  ///< of steps that were begun, and may not have ended
-  Array order_;
-  std::int64_t order_epoch_ = -1;
+  std::int64_t step_ = 0, kept_step_ = 0;  ///< done; where the window began
+  std::vector<StepOutputs> pending_;       ///< of steps that were begun, and may not have ended
   Manifest manifest_;
   std::optional<data::FileLock> lock_;  ///< of the run's folder
   std::optional<MetricsWriter> metrics_;
@@ -650,6 +520,11 @@ class Trainer {
 
 }  // namespace
 
-TrainResult train(const TrainOptions& options) { return Trainer(options).run(); }
+TrainResult train(const TrainOptions& options) {
+  return Trainer(options, options.config.task == "translate"
+                              ? make_translate_task(options.config, options.resume ? options.out : Path())
+                              : make_classify_task(options.config))
+      .run();
+}
 
 }  // namespace tessera::train

@@ -1,7 +1,6 @@
 // Training from beginning to end: one loop, with metrics, evaluation, checkpoints, resume and a report.
-// In: a recipe and where the run goes. Out: the run's folder, as docs and tools know it. The data set stays on the
-// device; shuffling, augmentation and the optimizer are part of one compiled step.
-// Read next: train/model.hpp (what is traced), train/checkpoint.hpp (what is saved).
+// In: a recipe and where the run goes. Out: the run's folder, as docs and tools know it.
+// Read next: train/task.hpp (what is trained), train/checkpoint.hpp (what is saved).
 #pragma once
 
 #include <optional>

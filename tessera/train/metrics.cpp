@@ -104,28 +104,34 @@ void MetricsWriter::flush() {
 std::string format_summary(const Summary& s) {
   Json times = Json::array();
   for (const auto& [accuracy, seconds] : s.time_to) times.push_back({{"accuracy", accuracy}, {"seconds", seconds}});
-  return Json{{"recipe", s.recipe},
-              {"device", s.device},
-              {"threads", s.threads},
-              {"precision", s.precision},
-              {"seed", s.seed},
-              {"parameters", s.parameters},
-              {"epochs", s.epochs},
-              {"steps", s.steps},
-              {"examples", s.examples},
-              {"train_seconds", s.train_seconds},
-              {"compile_seconds", s.compile_seconds},
-              {"wall_seconds", s.wall_seconds},
-              {"examples_per_second", s.examples_per_second},
-              {"processor_examples_per_second", s.processor_examples_per_second},
-              {"flops_per_example", s.flops_per_example},
-              {"gemm_fraction", s.gemm_fraction},
-              {"peak_memory_bytes", s.peak_memory_bytes},
-              {"test_loss", s.test_loss},
-              {"test_accuracy", s.test_accuracy},
-              {"time_to", times}}
-             .dump(2) +
-         '\n';
+  Json out{{"recipe", s.recipe},
+           {"device", s.device},
+           {"threads", s.threads},
+           {"precision", s.precision},
+           {"seed", s.seed},
+           {"parameters", s.parameters},
+           {"epochs", s.epochs},
+           {"steps", s.steps},
+           {"examples", s.examples},
+           {"train_seconds", s.train_seconds},
+           {"compile_seconds", s.compile_seconds},
+           {"wall_seconds", s.wall_seconds},
+           {"examples_per_second", s.examples_per_second},
+           {"processor_examples_per_second", s.processor_examples_per_second},
+           {"flops_per_example", s.flops_per_example},
+           {"gemm_fraction", s.gemm_fraction},
+           {"peak_memory_bytes", s.peak_memory_bytes},
+           {"test_loss", s.test_loss},
+           {"test_accuracy", s.test_accuracy},
+           {"time_to", times}};
+  if (s.test_bleu) out["test_bleu"] = finite(*s.test_bleu);
+  if (s.test_chrf) out["test_chrf"] = finite(*s.test_chrf);
+  return out.dump(2) + '\n';
+}
+
+std::string format_score(const Summary& s) {
+  return s.test_bleu ? fmt::format("BLEU {:.2f}", *s.test_bleu)
+                     : fmt::format("accuracy {:.2f} %", 100 * s.test_accuracy);
 }
 
 std::optional<Summary> read_summary(const Path& path) {
@@ -153,6 +159,8 @@ std::optional<Summary> read_summary(const Path& path) {
     s.peak_memory_bytes = j.at("peak_memory_bytes").get<std::uint64_t>();
     s.test_loss = number(j, "test_loss");
     s.test_accuracy = number(j, "test_accuracy");
+    if (j.contains("test_bleu")) s.test_bleu = number(j, "test_bleu");
+    if (j.contains("test_chrf")) s.test_chrf = number(j, "test_chrf");
     for (const Json& t : j.at("time_to")) s.time_to.emplace_back(number(t, "accuracy"), number(t, "seconds"));
     return s;
   } catch (const Json::exception& e) {

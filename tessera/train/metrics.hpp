@@ -17,7 +17,7 @@ using data::Path;
 /// One line of metrics.jsonl. Values that are not finite are written as null and read back as NaN.
 struct Metric {
   std::int64_t step = 0;  ///< steps done
-  double epoch = 0;       ///< passes over the training pictures, with its part of the current one
+  double epoch = 0;       ///< passes over the training data, with its part of the current one
   std::int64_t examples = 0;
   std::string split;  ///< train (mean since the line before), valid or test
   double loss = 0, accuracy = 0, learning_rate = 0, examples_per_second = 0;
@@ -59,10 +59,13 @@ struct Summary {
   double flops_per_example = 0, gemm_fraction = 0;
   std::uint64_t peak_memory_bytes = 0;
   double test_loss = 0, test_accuracy = 0;
-  std::vector<std::pair<double, double>> time_to;  ///< accuracy reached, seconds of training until then
+  std::optional<double> test_bleu = {}, test_chrf = {};  ///< of translations
+  std::vector<std::pair<double, double>> time_to;        ///< accuracy reached, seconds of training until then
 };
 
 std::string format_summary(const Summary& summary);
+/// "accuracy 93.81 %", or "BLEU 34.56" of a translator.
+std::string format_score(const Summary& summary);
 /// Nothing when the file does not exist.
 std::optional<Summary> read_summary(const Path& path);
 

@@ -1,4 +1,4 @@
-// Nets, optimizers and batches from a recipe.
+// Nets and batches from a recipe.
 #include "tessera/train/model.hpp"
 
 #include <fmt/format.h>
@@ -48,35 +48,6 @@ Net make_net(const Config& config, const Key& key, const Shape& image, std::int6
   net.dense.emplace_back(next_key(), features, classes);
   net.dropout.rate = m.dropout;
   return net;
-}
-
-std::int64_t parameter_count(const Net& net) {
-  std::int64_t count = 0;
-  for_each_leaf(net, [&](const std::string&, const Array& leaf, Role role) {
-    count += role == Role::Parameter ? leaf.size() : 0;
-  });
-  return count;
-}
-
-Optimizer make_optimizer(const Config& config, const Classifier& model) {
-  const auto& o = config.optimizer;
-  Optimizer result;
-  result.clip = o.clip;
-  if (o.kind == "sgd")
-    result.sgd.emplace(model, o.rate, o.momentum, o.decay);
-  else if (o.kind == "adam")
-    result.adam.emplace(model, o.rate, 0.9, 0.999, o.decay);
-  else
-    result.adam.emplace(optim::adamw(model, o.rate, o.decay));
-  return result;
-}
-
-void Optimizer::update(Classifier& model, const Classifier& gradient) {
-  const Classifier used = clip > 0 ? optim::clip_by_global_norm(gradient, clip) : gradient;
-  if (sgd)
-    sgd->update(model, used);
-  else
-    adam->update(model, used);
 }
 
 Array draw_batch(const Array& images, const Array& positions, const Augmentation& augmentation, const Key& key) {

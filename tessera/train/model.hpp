@@ -1,5 +1,5 @@
 // The classifiers that recipes describe, and how pictures become their input: array programs, traced into the steps of
-// train/loop.cpp and train/evaluate.cpp.
+// train/classify.cpp and train/evaluate.cpp.
 #pragma once
 
 #include <cstdint>
@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "tessera/nn/nn.hpp"
-#include "tessera/optim/optim.hpp"
 #include "tessera/train/config.hpp"
 
 namespace tessera::train {
@@ -37,22 +36,6 @@ struct Classifier {
 
 /// Throws Error (Usage) when the pictures become smaller than a window or a pool on their way.
 Net make_net(const Config& config, const Key& key, const Shape& image, std::int64_t classes);
-/// Parameters that are trained.
-std::int64_t parameter_count(const Net& net);
-
-/// The optimizer that a recipe names.
-struct Optimizer {
-  std::optional<optim::Sgd> sgd;
-  std::optional<optim::Adam> adam;
-  double clip = 0;
-  TESSERA_FIELDS(sgd, adam, clip)
-
-  Optimizer() = default;
-  void update(Classifier& model, const Classifier& gradient);
-  /// The hyperparameter, which changes from step to step.
-  Array& learning_rate() { return sgd ? sgd->learning_rate : adam->learning_rate; }
-};
-Optimizer make_optimizer(const Config& config, const Classifier& model);
 
 /// How training pictures are changed each time they are shown.
 struct Augmentation {

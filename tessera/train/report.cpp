@@ -1,4 +1,5 @@
-// What the report is made of: confusion matrix and mistakes from an evaluation, report.json, the files of a run.
+// What the report is made of: confusion matrix and mistakes from an evaluation, sample translations, report.json, the
+// files of a run.
 // Read next: report_page.cpp, which writes the page.
 #include "tessera/train/report.hpp"
 
@@ -69,8 +70,26 @@ void add_predictions(ReportData& report, const data::LabelledImages& images, con
   }
 }
 
+void add_translations(ReportData& report, const data::ParallelText& text, const TranslationScores& scores,
+                      std::size_t most) {
+  report.scores = {data::to_string(scores.bleu), data::to_string(scores.chrf)};
+  std::vector<TranslationSample> all;
+  for (std::size_t i = 0; i < scores.translations.size(); ++i) {
+    const std::string& translation = scores.translations[i];
+    all.push_back(
+        {text.source[i], text.target[i], translation, data::sentence_bleu(translation, text.target[i]).score});
+  }
+  std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.bleu < b.bleu; });
+  const std::size_t count = std::min(most, all.size());
+  for (std::size_t i = 0; i < count; ++i)
+    report.samples.push_back(all[count == 1 ? 0 : i * (all.size() - 1) / (count - 1)]);
+}
+
 std::string format_report_data(const ReportData& data) {
-  Json mistakes = Json::array(), profile = Json::array();
+  Json mistakes = Json::array(), profile = Json::array(), samples = Json::array();
+  for (const TranslationSample& t : data.samples)
+    samples.push_back(
+        {{"source", t.source}, {"reference", t.reference}, {"translation", t.translation}, {"bleu", t.bleu}});
   for (const Mistake& m : data.mistakes)
     mistakes.push_back({{"index", m.index},
                         {"label", m.label},
@@ -83,6 +102,8 @@ std::string format_report_data(const ReportData& data) {
   return Json{{"classes", data.classes},
               {"confusion", data.confusion},
               {"mistakes", mistakes},
+              {"scores", data.scores},
+              {"samples", samples},
               {"processor", data.processor},
               {"limits",
                {{"gemm_gflops", data.limits.gemm_gflops},
@@ -113,6 +134,10 @@ std::optional<ReportData> read_report_data(const Path& path) {
       const Mistake& last = data.mistakes.back();
       sane = sane && known(last.label) && known(last.predicted) && is_base64(last.png);
     }
+    data.scores = j.value("scores", std::vector<std::string>());
+    for (const Json& t : j.value("samples", Json::array()))
+      data.samples.push_back({t.at("source").get<std::string>(), t.at("reference").get<std::string>(),
+                              t.at("translation").get<std::string>(), t.at("bleu").get<double>()});
     if (!sane) data::bad_file(path, "does not fit together; train again, or remove it for a report without its parts");
     data.processor = j.at("processor").get<std::string>();
     const Json& limits = j.at("limits");

@@ -12,6 +12,7 @@
 #include "tessera/data/dataset.hpp"
 #include "tessera/train/evaluate.hpp"
 #include "tessera/train/limits.hpp"
+#include "tessera/train/translate.hpp"
 
 namespace tessera::train {
 
@@ -26,10 +27,18 @@ struct Mistake {
   std::string png;               ///< the picture, in base64
 };
 
+/// A sentence of the test split, and what became of it.
+struct TranslationSample {
+  std::string source, reference, translation;
+  double bleu = 0;  ///< of this sentence
+};
+
 struct ReportData {
   std::vector<std::string> classes;
   std::vector<std::vector<std::int64_t>> confusion;  ///< [true][predicted]
   std::vector<Mistake> mistakes;                     ///< the surest first
+  std::vector<std::string> scores;                   ///< of translations, with their signatures
+  std::vector<TranslationSample> samples;            ///< from the worst to the best translated
   std::string processor;
   MachineLimits limits;
   std::int64_t batch = 0;
@@ -40,6 +49,10 @@ struct ReportData {
 /// Counts an evaluation with probabilities into a confusion matrix and finds the `most` surest mistakes.
 void add_predictions(ReportData& report, const data::LabelledImages& images, const Evaluation& evaluation,
                      std::size_t most = 24);
+
+/// Adds the scores, and `most` sentences evenly from the worst to the best.
+void add_translations(ReportData& report, const data::ParallelText& text, const TranslationScores& scores,
+                      std::size_t most = 24);
 
 std::string format_report_data(const ReportData& data);
 /// Nothing when the file does not exist.

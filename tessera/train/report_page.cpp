@@ -134,6 +134,9 @@ std::string fact(const ReportPage& page, std::string_view key) {
   return "";
 }
 
+/// What the run counts as its examples.
+std::string unit(const ReportPage& page) { return page.config.task == "translate" ? "tokens" : "examples"; }
+
 std::string head(const ReportPage& page) {
   const std::string title = escape_html(page.config.name.empty() ? "run" : page.config.name);
   std::string machine = escape_html(page.data ? page.data->processor : fact(page, "processor"));
@@ -157,13 +160,19 @@ std::string head(const ReportPage& page) {
   std::string tiles;
   if (page.summary) {
     const Summary& s = *page.summary;
-    tiles += tile(fmt::format("{:.2f}", 100 * s.test_accuracy), "%", "test accuracy", true);
+    if (s.test_bleu) {
+      tiles += tile(fmt::format("{:.2f}", *s.test_bleu), "", "test BLEU", true);
+      tiles += tile(fmt::format("{:.2f}", s.test_chrf.value_or(0)), "", "test chrF");
+      tiles += tile(fmt::format("{:.2f}", std::exp(s.test_loss)), "", "test perplexity");
+    } else {
+      tiles += tile(fmt::format("{:.2f}", 100 * s.test_accuracy), "%", "test accuracy", true);
+    }
     const auto seconds = static_cast<std::int64_t>(std::llround(s.train_seconds));
     tiles += seconds < 60 ? tile(fmt::format("{:.1f}", s.train_seconds), "s", "of training")
                           : tile(fmt::format("{}:{:02}", seconds / 60, seconds % 60), "min", "of training");
     tiles += tile(s.examples_per_second >= 1000 ? fmt::format("{:.1f}k", s.examples_per_second / 1000)
                                                 : fmt::format("{:.0f}", s.examples_per_second),
-                  "", "examples per second");
+                  "", unit(page) + " per second");
     tiles += tile(fmt::format("{:.0f}", 100 * s.gemm_fraction), "%", "of the matrix-product limit");
     tiles += tile(grouped(s.parameters), "", "parameters");
     tiles += tile(fmt::format("{:.0f}", static_cast<double>(s.peak_memory_bytes) * 1e-6), "MB", "peak memory");
@@ -192,7 +201,7 @@ std::string head(const ReportPage& page) {
 std::string curves(const ReportPage& page) {
   if (page.metrics.empty()) return "";
   Series loss_train{"train", "train", {}, {}}, accuracy_train = loss_train, rate{"learning rate", "rate", {}, {}},
-                                               speed{"examples per second", "train", {}, {}};
+                                               speed{unit(page) + " per second", "train", {}, {}};
   std::string split = "test";
   for (const Metric& m : page.metrics) split = m.split == "valid" ? "valid" : split;
   Series loss_test{split, "test", {}, {}, true}, accuracy_test = loss_test;
@@ -281,6 +290,21 @@ std::string mistakes(const ReportData& data) {
   return html + "</div>\n";
 }
 
+std::string translations(const ReportData& data) {
+  std::string html =
+      "<h2>Translations</h2><p>Sentences of the test split, from the worst to the best translated.</p>\n";
+  for (const std::string& score : data.scores) html += fmt::format("<p><code>{}</code></p>\n", escape_html(score));
+  html += "<div class=\"panel\"><table>";
+  for (const TranslationSample& t : data.samples)
+    html += fmt::format(
+        "<tr><td><span style=\"color:var(--soft)\">{}</span><br>{}<br><span style=\"color:var(--soft)\">{}</span></td>"
+        "<td class=\"num\">{:.0f}</td></tr>",
+        escape_html(t.source), escape_html(t.translation), escape_html(t.reference), t.bleu);
+  return html +
+         "</table></div><p>Of each: what was to be translated, the translation, the translation of the test split; at "
+         "the right BLEU of the sentence.</p>\n";
+}
+
 std::string speed(const ReportPage& page) {
   const Summary& s = *page.summary;
   std::string html =
@@ -305,13 +329,11 @@ std::string speed(const ReportPage& page) {
     html += fmt::format("<tr><td>copy in memory</td><td class=\"wide\"></td><td class=\"num\">{:.1f} GB/s</td></tr>",
                         limits.copy_gbs);
   }
-  html +=
-      fmt::format("<tr><td>work for one example</td><td class=\"wide\"></td><td class=\"num\">{:.2f} MFLOP</td></tr>",
-                  s.flops_per_example * 1e-6);
+  html += fmt::format("<tr><td>work for one {}</td><td class=\"wide\"></td><td class=\"num\">{:.2f} MFLOP</td></tr>",
+                      page.config.task == "translate" ? "token" : "example", s.flops_per_example * 1e-6);
   if (page.data && page.data->step_seconds > 0)
-    html +=
-        fmt::format("<tr><td>one step of {} examples</td><td class=\"wide\"></td><td class=\"num\">{:.2f} ms</td></tr>",
-                    page.data->batch, 1e3 * page.data->step_seconds);
+    html += fmt::format("<tr><td>one step of {} {}</td><td class=\"wide\"></td><td class=\"num\">{:.2f} ms</td></tr>",
+                        page.data->batch, unit(page), 1e3 * page.data->step_seconds);
   html += fmt::format(
       "<tr><td>compiling</td><td class=\"wide\"></td><td class=\"num\">{}</td></tr><tr><td>everything, evaluation "
       "included</td><td class=\"wide\"></td><td class=\"num\">{}</td></tr>",
@@ -406,7 +428,10 @@ std::string escape_html(std::string_view text) {
 
 std::string format_page(const ReportPage& page) {
   std::string html = head(page) + curves(page);
-  if (page.data) html += confusion(*page.data) + mistakes(*page.data);
+  if (page.data) {
+    const bool translates = page.config.task == "translate";
+    html += translates ? translations(*page.data) : confusion(*page.data) + mistakes(*page.data);
+  }
   if (page.summary) html += speed(page);
   if (page.data) html += kernels(*page.data);
   html += configuration(page);

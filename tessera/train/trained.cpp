@@ -14,12 +14,18 @@ std::map<std::string, std::string> describe_model(const std::vector<std::string>
   return {{"classes", nlohmann::json(classes).dump()}, {"image", nlohmann::json(image).dump()}};
 }
 
-TrainedRun load_run(const data::Path& run) {
-  const data::Path config_file = run / "config.toml";
-  if (!std::filesystem::exists(config_file))
+Config load_run_config(const data::Path& run) {
+  const data::Path file = run / "config.toml";
+  if (!std::filesystem::exists(file))
     data::bad_file(run, "holds no run: config.toml is missing; name the folder that training wrote");
+  return parse_config(data::read_text(file, std::uint64_t{1} << 20), file);
+}
+
+TrainedRun load_run(const data::Path& run) {
   TrainedRun trained;
-  trained.config = parse_config(data::read_text(config_file, std::uint64_t{1} << 20), config_file);
+  trained.config = load_run_config(run);
+  if (trained.config.task != "classify")
+    data::bad_file(run, "is the run of a translator and knows no pictures; use it with `tessera translate`");
   const Checkpoint checkpoint = load_checkpoint(run);
   trained.step = checkpoint.manifest.step;
   const data::Path file = checkpoint_folder(run, trained.step) / "model.safetensors";

@@ -17,7 +17,10 @@ struct TrainedRun {
   Classifier model;
 };
 
-/// The newest complete checkpoint of a run. Throws Error naming what is missing or damaged.
+/// The configuration of a run. Throws Error when the folder holds none.
+Config load_run_config(const data::Path& run);
+
+/// The newest complete checkpoint of a classifier's run. Throws Error naming what is missing or damaged.
 TrainedRun load_run(const data::Path& run);
 
 /// What the model file says beside its tensors, so that it can be used without the data set.

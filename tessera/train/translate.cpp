@@ -1,0 +1,152 @@
+// Batches of sentences through the search and back into their order; likelihoods; reading a run.
+#include "tessera/train/translate.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <limits>
+
+#include "tessera/core/error.hpp"
+#include "tessera/train/checkpoint.hpp"
+#include "tessera/train/trained.hpp"
+
+namespace tessera::train {
+
+using data::Token;
+using data::Vocabulary;
+
+TextTranslator::TextTranslator(data::Vocabulary vocabulary, std::int64_t max_tokens, Precision precision)
+    : vocabulary_(std::move(vocabulary)), max_tokens_(max_tokens), precision_(precision) {}
+
+Translations TextTranslator::SearchFunction::operator()(const Translator& model, const Array& source,
+                                                        const Array& source_length) const {
+  return search(model, source, source_length, beam, 2 * source.shape(1) + 10);
+}
+
+std::vector<std::string> TextTranslator::operator()(const Translator& model, std::span<const std::string> sentences,
+                                                    std::int64_t beam) {
+  if (beam < 1 || beam > kMaxBeam)
+    throw Error(ErrorKind::Usage,
+                fmt::format("a beam of {} is not possible; it is at least 1 and at most {}", beam, kMaxBeam));
+  data::EncodedPairs parts;  // without targets
+  std::vector<std::size_t> sentence_of;
+  for (std::size_t i = 0; i < sentences.size(); ++i) {
+    const std::vector<Token> tokens = vocabulary_.encode(sentences[i]);
+    for (std::span<const Token> rest(tokens); !rest.empty();) {
+      const std::size_t here = std::min(rest.size(), static_cast<std::size_t>(max_tokens_));
+      parts.source.push_back(rest.first(here));
+      sentence_of.push_back(i);
+      rest = rest.subspan(here);
+    }
+  }
+  if (sentence_of.empty()) return std::vector<std::string>(sentences.size());
+
+  // Few shapes whatever comes: lengths double, and a batch is small or large.
+  constexpr std::int64_t kLargest = 64, kSmall = 4, kTokens = 4096;
+  const std::int64_t rows = parts.size() <= kSmall ? kSmall : kLargest;
+  const data::PairLength shortest{.source = 16};
+  const data::BatchPlan plan(parts.lengths(), std::span(&shortest, 1), kTokens, rows);
+  auto& search = searches_.try_emplace(beam, SearchFunction{beam}, JitOptions{precision_, "search"}).first->second;
+  std::vector<std::string> translated(sentence_of.size());
+  for (const data::BatchPlan::Batch& batch : plan.sorted()) {
+    const data::TokenBatch tokens = data::make_batch(parts, plan, batch);
+    const Translations best = search(model, Array(tokens.source), Array(tokens.source_length));
+    const std::int64_t length = best.tokens.shape(2);
+    const Literal written = best.tokens.literal();
+    for (std::size_t row = 0; row < batch.pairs.size(); ++row) {
+      const auto all =
+          written.as<Token>().subspan(row * static_cast<std::size_t>(beam * length), static_cast<std::size_t>(length));
+      const auto end = std::find(all.begin(), all.end(), Vocabulary::kEnd);
+      translated[static_cast<std::size_t>(batch.pairs[row])] =
+          vocabulary_.decode(all.first(static_cast<std::size_t>(end - all.begin())));
+    }
+  }
+  std::vector<std::string> lines(sentences.size());
+  for (std::size_t part = 0; part < translated.size(); ++part) {
+    std::string& line = lines[sentence_of[part]];
+    if (!line.empty() && !translated[part].empty()) line += ' ';
+    line += translated[part];
+  }
+  return lines;
+}
+
+Likelihood& Likelihood::operator+=(const Likelihood& other) {
+  loss += other.loss;
+  tokens += other.tokens;
+  correct += other.correct;
+  return *this;
+}
+
+BatchLikelihood batch_likelihood(const Array& logits, const Array& wanted, double smoothing) {
+  const Array counts = wanted != Vocabulary::kPad;
+  const auto total = [&](const Array& each) { return sum(where(counts, each, 0)); };
+  return {.loss = total(nn::cross_entropy_each(logits, wanted)),
+          .smoothed = total(nn::cross_entropy_each(logits, wanted, smoothing)),
+          .correct = sum(astype(counts & (argmax(logits, -1) == wanted), DType::I32)),
+          .tokens = sum(astype(counts, DType::I32))};
+}
+
+TokenEvaluator::TokenEvaluator(Precision precision)
+    : batch_(&TokenEvaluator::evaluate_batch, {precision, "evaluate"}) {}
+
+BatchLikelihood TokenEvaluator::evaluate_batch(const Translator& model, const Array& source, const Array& source_length,
+                                               const Array& target_input, const Array& target_output) {
+  nn::Context context = nn::Context::evaluation();
+  return batch_likelihood(model(source, source_length, target_input, context), target_output, 0);
+}
+
+Likelihood TokenEvaluator::batch(const Translator& model, const data::TokenBatch& batch) {
+  const BatchLikelihood sums = batch_(model, Array(batch.source), Array(batch.source_length), Array(batch.target_input),
+                                      Array(batch.target_output));
+  return {
+      .loss = sums.loss.item<double>(), .tokens = batch.target_tokens, .correct = sums.correct.item<std::int64_t>()};
+}
+
+Likelihood TokenEvaluator::operator()(const Translator& model, const data::EncodedPairs& pairs,
+                                      const data::BatchPlan& plan) {
+  Likelihood all;
+  for (const data::BatchPlan::Batch& b : plan.sorted()) all += batch(model, data::make_batch(pairs, plan, b));
+  return all;
+}
+
+void TokenEvaluator::compile(const Translator& model, const data::EncodedPairs& pairs, const data::BatchPlan& plan) {
+  std::vector<bool> done(plan.buckets().size());
+  for (const data::BatchPlan::Batch& b : plan.sorted()) {
+    if (done[b.bucket]) continue;
+    done[b.bucket] = true;
+    (void)batch(model, data::make_batch(pairs, plan, b));
+  }
+}
+
+TrainedTranslator load_translator(const data::Path& run) {
+  Config config = load_run_config(run);
+  if (config.task != "translate")
+    data::bad_file(
+        run, fmt::format("was trained by '{}' and does not translate; name the run of a translator", config.name));
+  TrainedTranslator trained{std::move(config), Vocabulary::load(run / "vocabulary.model"), 0, {}};
+  const Checkpoint checkpoint = load_checkpoint(run);
+  trained.step = checkpoint.manifest.step;
+  trained.model = make_translator(trained.config, Key(0), trained.vocabulary.size());
+  restore_tensors(trained.model, checkpoint.model, checkpoint_folder(run, trained.step) / "model.safetensors");
+  return trained;
+}
+
+Likelihood measure(const TrainedTranslator& trained, data::ParallelSplit& split) {
+  const Config& config = trained.config;
+  const data::EncodedPairs pairs =
+      data::encode_pairs(trained.vocabulary, split.text, config.data.max_tokens, split.report);
+  const std::vector<data::PairLength> lengths = pairs.lengths();
+  const data::BatchPlan plan(lengths, data::choose_buckets(lengths, config.data.buckets), config.train.batch);
+  return TokenEvaluator(Precision::Float32)(trained.model, pairs, plan);
+}
+
+TranslationScores score_translations(TextTranslator& translator, const Translator& model,
+                                     const data::ParallelText& text, std::int64_t beam) {
+  TranslationScores scores;
+  scores.translations = translator(model, text.source, beam);
+  scores.bleu = data::corpus_bleu(scores.translations, text.target);
+  scores.chrf = data::corpus_chrf(scores.translations, text.target);
+  return scores;
+}
+
+}  // namespace tessera::train
