@@ -1,6 +1,6 @@
 # The commands of a clone; `make help` lists them. The build itself is CMake's (CMakeLists.txt, CMakePresets.json).
 .DEFAULT_GOAL := build
-.PHONY: build test test-all train bench sanitize fuzz lint package device-test install help setup setup-tools setup-bench asan tsan
+.PHONY: build test test-all train translate bench sanitize fuzz lint package device-test install help setup setup-tools setup-bench asan tsan
 
 PREFIX ?= /usr/local
 FUZZ_SECONDS ?= 60
@@ -10,6 +10,10 @@ build: setup build/release/build.ninja ## set up and build: build/release/bin/te
 
 train: build ## train a convolutional network on Fashion-MNIST into runs/, and say where the report is
 	build/release/bin/tessera train fashion-cnn
+
+translate: build ## train a translator from English to German into runs/, and say where the report is
+	scripts/corpus.sh build/release/bin/tessera en de data/libreoffice-help-en-de
+	build/release/bin/tessera train translate
 
 test: build ## build, and run every test this machine can run
 	ctest --preset release
