@@ -171,6 +171,7 @@ const std::vector<Dot> kDots = {
     {{4, 9, 24}, {24, 17}, {}, {}, {2}, {0}},                   // many rows
     {{9, 4, 6}, {4, 6, 17}, {}, {}, {1, 2}, {0, 1}},            // two contracted
     {{9, 4, 6}, {4, 6, 17}, {}, {}, {2, 1}, {1, 0}},            // the same in another order
+    {{40, 8}, {8, 512}, {}, {}, {1}, {0}},                      // rows that meet in the same cache sets
     {{300}, {300, 17}, {}, {}, {0}, {0}},                       // vector by matrix
     {{90, 30}, {30}, {}, {}, {1}, {0}},                         // matrix by vector
     {{4000}, {4000}, {}, {}, {0}, {0}},                         // vector by vector
