@@ -273,6 +273,19 @@ TEST(Recurrent, VectorisedOverModelsAndOverSequences) {
   for (std::size_t e = 0; e < 3; ++e) expect_near(all.at(e), run(models[e], x.at(e), lengths.at(e)));
 }
 
+TEST(Recurrent, CheckpointsOverTimeChangeNothing) {
+  const Array x = sample(2, {2, 7, 3});
+  const auto gradient = [&](std::int64_t checkpoint) {
+    const nn::Lstm lstm(Key(1), 3, 4, {.bidirectional = true, .checkpoint = checkpoint});
+    return flatten_tree(jit(grad([&](const nn::Lstm& l) {
+      nn::Context context = nn::Context::evaluation();
+      const Array outputs = l(x, context, ints({7, 4})).outputs;
+      return sum(outputs * outputs);
+    }))(lstm));
+  };
+  expect_all_near(gradient(3), gradient(0), 1e-5);
+}
+
 TEST(Recurrent, DropoutBetweenLayersMayUseOneMaskForAllSteps) {
   nn::Context context{.training = true, .key = Key(1)};
   const Array dropped = nn::variational_dropout(ones({2, 5, 100}), 0.5, context);

@@ -143,6 +143,7 @@ struct RecurrentOptions {
   double dropout = 0;        ///< between layers
   bool variational = false;  ///< one mask of dropout for all steps
   bool layer_norm = false;
+  std::int64_t checkpoint = 0;  ///< as ScanOptions has it: less memory in training, for long sequences
 };
 
 template <class State>
@@ -160,12 +161,13 @@ struct Recurrent {
   std::vector<std::vector<Cell>> layers;  ///< of each layer: forward, and backward where there is one
   double dropout = 0;
   bool variational = false;
-  TESSERA_FIELDS(layers, dropout, variational)
+  std::int64_t checkpoint = 0;
+  TESSERA_FIELDS(layers, dropout, variational, checkpoint)
 
   Recurrent() = default;
   Recurrent(const Key& key, std::int64_t in, std::int64_t hidden, const RecurrentOptions& options = {},
             std::source_location at = std::source_location::current())
-      : dropout(options.dropout), variational(options.variational) {
+      : dropout(options.dropout), variational(options.variational), checkpoint(options.checkpoint) {
     const std::int64_t directions = options.bidirectional ? 2 : 1;
     const auto keys = detail::cell_keys(key, in, hidden, options.layers, directions, dropout, at);
     for (const Key& own : keys) {
@@ -195,8 +197,9 @@ struct Recurrent {
       std::vector<Array> directions;
       for (const Cell& cell : layers[l]) {
         const std::size_t i = result.states.size();
-        auto [outputs, last] = recur(cell, cell.project(h), lengths,
-                                     initial.empty() ? cell.start(h.shape(1)) : initial[i], !directions.empty());
+        auto [outputs, last] =
+            recur(cell, cell.project(h), lengths, initial.empty() ? cell.start(h.shape(1)) : initial[i],
+                  !directions.empty(), {.checkpoint = checkpoint});
         directions.push_back(outputs);
         result.states.push_back(std::move(last));
       }
