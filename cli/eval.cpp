@@ -22,15 +22,14 @@ int evaluate_translator(const std::string& run, const std::string& data, const s
   if (split != "train" && split != "valid" && split != "test")
     throw Error(ErrorKind::Usage, "there is no split '" + split + "'; splits are train, valid and test");
   const std::string folder = data.empty() ? config.data.path : data;
-  data::ParallelSplit set = data::read_split(folder, split, config.data.source, config.data.target,
-                                             data::Cleaning{.only_text = split != "train"});
+  const data::ParallelSplit set = data::read_split(folder, split, config.data.source, config.data.target,
+                                                   data::Cleaning{.only_text = split != "train"});
   if (set.text.size() == 0)
     throw Error(fmt::format("{}: there is no text to measure with; it needs {}.{} and {}.{}", folder, split,
                             config.data.source, split, config.data.target));
   train::TextTranslator translator(trained.vocabulary, config.data.max_tokens, Precision::Float32);
   const train::TranslationScores scores = train::score_translations(translator, trained.model, set.text, beam);
-  const train::Likelihood likelihood = train::measure(trained, set);
-  const double loss = likelihood.loss / static_cast<double>(std::max<std::int64_t>(1, likelihood.tokens));
+  const train::TextLikelihood likelihood = train::measure(trained, set.text);
   if (global.json) {
     print_json({{"run", run},
                 {"split", split},
@@ -41,11 +40,14 @@ int evaluate_translator(const std::string& run, const std::string& data, const s
                 {"bleu_text", data::to_string(scores.bleu)},
                 {"chrf", scores.chrf.score},
                 {"chrf_text", data::to_string(scores.chrf)},
-                {"loss", loss},
-                {"perplexity", std::exp(loss)}});
+                {"pairs_measured", likelihood.pairs},
+                {"loss", likelihood.loss},
+                {"perplexity", std::exp(likelihood.loss)},
+                {"bits_per_byte", likelihood.bits_per_byte}});
   } else {
-    fmt::print("{}\n{}\n{} {}: perplexity {:.3f}, {} pairs, beam {}, step {}\n", data::to_string(scores.bleu),
-               data::to_string(scores.chrf), run, split, std::exp(loss), set.text.size(), beam, trained.step);
+    fmt::print("{}\n{}\n{} {}: perplexity {:.3f}, {:.3f} bits per byte, {} pairs, beam {}, step {}\n",
+               data::to_string(scores.bleu), data::to_string(scores.chrf), run, split, std::exp(likelihood.loss),
+               likelihood.bits_per_byte, set.text.size(), beam, trained.step);
   }
   return 0;
 }

@@ -373,6 +373,48 @@ TEST(Report, EscapesEverythingAndLoadsNothing) {
   EXPECT_HAS(failure([&] { write_report(folder.path / "nowhere"); }, ErrorKind::Failed), "holds no run");
 }
 
+TEST(Report, TranslationsFromTheWorstToTheBest) {
+  const string evil = "<script>alert('1')</script>";
+  data::ParallelText text;
+  TranslationScores scores;
+  for (int words = 1; words <= 25; ++words) {
+    string line = "a";
+    for (int i = 1; i < words; ++i) line += " b" + std::to_string(i);
+    text.source.push_back(line);
+    text.target.push_back(line);
+    scores.translations.push_back(words == 7 ? evil : line);
+  }
+  scores.bleu = data::corpus_bleu(scores.translations, text.target);
+  scores.chrf = data::corpus_chrf(scores.translations, text.target);
+  ReportData report;
+  add_translations(report, text, scores, 5);
+  ASSERT_EQ(report.samples.size(), 5U);
+  EXPECT_EQ(report.samples.front().translation, evil);
+  for (std::size_t i = 1; i < 5; ++i) EXPECT_LE(report.samples[i - 1].bleu, report.samples[i].bleu);
+  ASSERT_EQ(report.lengths.size(), 3U);
+  EXPECT_EQ(report.lengths[1].least, 11);
+  EXPECT_EQ(report.lengths[1].most, 20);
+  EXPECT_EQ(report.lengths[1].sentences, 10);
+  EXPECT_LT(report.lengths[0].bleu, 100);
+  EXPECT_NEAR(report.lengths[1].bleu, 100, 1e-9);
+
+  Folder folder;
+  data::write_file(folder.path / "report.json", format_report_data(report));
+  const ReportData again = read_report_data(folder.path / "report.json").value();
+  EXPECT_EQ(format_report_data(again), format_report_data(report));
+  ReportPage page;
+  page.config = load_config("translate");
+  page.summary = some_summary();
+  page.summary->test_bleu = 34.56;
+  page.data = again;
+  const string html = format_page(page);
+  for (const char* part : {"34.56", "test BLEU", "11 to 20", "BLEU|nrefs:1", "tokens per second"})
+    EXPECT_HAS(html, part);
+  EXPECT_EQ(html.find("alert('1')"), string::npos);
+  EXPECT_EQ(html.find("Confusion"), string::npos);
+  EXPECT_HAS(format_summary(*page.summary), "\"test_bleu\": 34.56");
+}
+
 TEST(Report, ChartsKeepTheirPointsInside) {
   Series s{"train", "train", {}, {}};
   for (int i = 0; i < 5000; ++i) {

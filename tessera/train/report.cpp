@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <numeric>
@@ -73,11 +74,24 @@ void add_predictions(ReportData& report, const data::LabelledImages& images, con
 void add_translations(ReportData& report, const data::ParallelText& text, const TranslationScores& scores,
                       std::size_t most) {
   report.scores = {data::to_string(scores.bleu), data::to_string(scores.chrf)};
+  constexpr std::int64_t kWords = 10, kGroups = 6;  // words in each group; the last one is open
+  std::array<data::BleuCounts, kGroups> counts{};
+  std::array<LengthScore, kGroups> groups{};
   std::vector<TranslationSample> all;
   for (std::size_t i = 0; i < scores.translations.size(); ++i) {
-    const std::string& translation = scores.translations[i];
-    all.push_back(
-        {text.source[i], text.target[i], translation, data::sentence_bleu(translation, text.target[i]).score});
+    const std::string &source = text.source[i], &target = text.target[i], &translation = scores.translations[i];
+    all.push_back({source, target, translation, data::sentence_bleu(translation, target).score});
+    const std::int64_t words = std::ssize(data::tokenize_13a(source));
+    const auto group = static_cast<std::size_t>(std::clamp<std::int64_t>((words - 1) / kWords, 0, kGroups - 1));
+    LengthScore& here = groups[group];
+    here.least = here.sentences == 0 ? words : std::min(here.least, words);
+    here.most = std::max(here.most, words);
+    ++here.sentences;
+    counts[group] += data::bleu_counts(translation, target);
+  }
+  for (std::size_t i = 0; i < kGroups; ++i) {
+    groups[i].bleu = data::bleu(counts[i]).score;
+    if (groups[i].sentences > 0) report.lengths.push_back(groups[i]);
   }
   std::stable_sort(all.begin(), all.end(), [](const auto& a, const auto& b) { return a.bleu < b.bleu; });
   const std::size_t count = std::min(most, all.size());
@@ -86,7 +100,9 @@ void add_translations(ReportData& report, const data::ParallelText& text, const 
 }
 
 std::string format_report_data(const ReportData& data) {
-  Json mistakes = Json::array(), profile = Json::array(), samples = Json::array();
+  Json mistakes = Json::array(), profile = Json::array(), samples = Json::array(), lengths = Json::array();
+  for (const LengthScore& l : data.lengths)
+    lengths.push_back({{"least", l.least}, {"most", l.most}, {"sentences", l.sentences}, {"bleu", l.bleu}});
   for (const TranslationSample& t : data.samples)
     samples.push_back(
         {{"source", t.source}, {"reference", t.reference}, {"translation", t.translation}, {"bleu", t.bleu}});
@@ -103,6 +119,7 @@ std::string format_report_data(const ReportData& data) {
               {"confusion", data.confusion},
               {"mistakes", mistakes},
               {"scores", data.scores},
+              {"lengths", lengths},
               {"samples", samples},
               {"processor", data.processor},
               {"limits",
@@ -135,6 +152,9 @@ std::optional<ReportData> read_report_data(const Path& path) {
       sane = sane && known(last.label) && known(last.predicted) && is_base64(last.png);
     }
     data.scores = j.value("scores", std::vector<std::string>());
+    for (const Json& l : j.value("lengths", Json::array()))
+      data.lengths.push_back({l.at("least").get<std::int64_t>(), l.at("most").get<std::int64_t>(),
+                              l.at("sentences").get<std::int64_t>(), l.at("bleu").get<double>()});
     for (const Json& t : j.value("samples", Json::array()))
       data.samples.push_back({t.at("source").get<std::string>(), t.at("reference").get<std::string>(),
                               t.at("translation").get<std::string>(), t.at("bleu").get<double>()});

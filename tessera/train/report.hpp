@@ -33,11 +33,18 @@ struct TranslationSample {
   double bleu = 0;  ///< of this sentence
 };
 
+/// BLEU of the sentences whose sources have about the same number of words.
+struct LengthScore {
+  std::int64_t least = 0, most = 0, sentences = 0;
+  double bleu = 0;
+};
+
 struct ReportData {
   std::vector<std::string> classes;
   std::vector<std::vector<std::int64_t>> confusion;  ///< [true][predicted]
   std::vector<Mistake> mistakes;                     ///< the surest first
   std::vector<std::string> scores;                   ///< of translations, with their signatures
+  std::vector<LengthScore> lengths;                  ///< short sentences first
   std::vector<TranslationSample> samples;            ///< from the worst to the best translated
   std::string processor;
   MachineLimits limits;
@@ -50,7 +57,7 @@ struct ReportData {
 void add_predictions(ReportData& report, const data::LabelledImages& images, const Evaluation& evaluation,
                      std::size_t most = 24);
 
-/// Adds the scores, and `most` sentences evenly from the worst to the best.
+/// Adds the scores, also by length, and `most` sentences evenly from the worst to the best.
 void add_translations(ReportData& report, const data::ParallelText& text, const TranslationScores& scores,
                       std::size_t most = 24);
 

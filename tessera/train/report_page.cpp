@@ -294,7 +294,14 @@ std::string translations(const ReportData& data) {
   std::string html =
       "<h2>Translations</h2><p>Sentences of the test split, from the worst to the best translated.</p>\n";
   for (const std::string& score : data.scores) html += fmt::format("<p><code>{}</code></p>\n", escape_html(score));
-  html += "<div class=\"panel\"><table>";
+  html +=
+      "<div class=\"panel\"><table><thead><tr><th>Words of the source</th><th class=\"wide\"></th><th "
+      "class=\"num\">BLEU</th><th class=\"num\">sentences</th></tr></thead>";
+  for (const LengthScore& l : data.lengths)
+    html += fmt::format(
+        "<tr><td>{} to {}</td><td class=\"wide\">{}</td><td class=\"num\">{:.1f}</td><td class=\"num\">{}</td></tr>",
+        l.least, l.most, bar(l.bleu / 100), l.bleu, l.sentences);
+  html += "</table></div><p></p>\n<div class=\"panel\"><table>";
   for (const TranslationSample& t : data.samples)
     html += fmt::format(
         "<tr><td><span style=\"color:var(--soft)\">{}</span><br>{}<br><span style=\"color:var(--soft)\">{}</span></td>"

@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <limits>
+#include <cmath>
 
 #include "tessera/core/error.hpp"
 #include "tessera/train/checkpoint.hpp"
@@ -131,13 +131,26 @@ TrainedTranslator load_translator(const data::Path& run) {
   return trained;
 }
 
-Likelihood measure(const TrainedTranslator& trained, data::ParallelSplit& split) {
+TextLikelihood measure(const TrainedTranslator& trained, const data::ParallelText& text) {
   const Config& config = trained.config;
-  const data::EncodedPairs pairs =
-      data::encode_pairs(trained.vocabulary, split.text, config.data.max_tokens, split.report);
+  TextLikelihood result;
+  data::EncodedPairs pairs;
+  for (std::size_t i = 0; i < text.source.size(); ++i) {
+    const std::vector<Token> source = trained.vocabulary.encode(text.source[i]),
+                             target = trained.vocabulary.encode(text.target[i]);
+    if (std::ssize(source) > config.data.max_tokens || std::ssize(target) > config.data.max_tokens) continue;
+    pairs.source.push_back(source);
+    pairs.target.push_back(target);
+    result.bytes += std::ssize(text.target[i]) + 1;
+  }
+  result.pairs = pairs.size();
+  if (result.pairs == 0) return result;
   const std::vector<data::PairLength> lengths = pairs.lengths();
   const data::BatchPlan plan(lengths, data::choose_buckets(lengths, config.data.buckets), config.train.batch);
-  return TokenEvaluator(Precision::Float32)(trained.model, pairs, plan);
+  const Likelihood all = TokenEvaluator(Precision::Float32)(trained.model, pairs, plan);
+  result.loss = all.loss / static_cast<double>(all.tokens);
+  result.bits_per_byte = all.loss / std::log(2.0) / static_cast<double>(result.bytes);
+  return result;
 }
 
 TranslationScores score_translations(TextTranslator& translator, const Translator& model,

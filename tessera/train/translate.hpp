@@ -80,8 +80,13 @@ struct TrainedTranslator {
 /// another task.
 TrainedTranslator load_translator(const data::Path& run);
 
-/// How likely the given translations of a split are; pairs that are too long are left out and counted in its report.
-Likelihood measure(const TrainedTranslator& trained, data::ParallelSplit& split);
+/// How likely the given translations of a text are. Pairs of more than data.max_tokens pieces are left out.
+struct TextLikelihood {
+  std::int64_t pairs = 0, bytes = 0;  ///< bytes of the translations, an end of line after each
+  double loss = 0;                    ///< -log probability of a token, mean
+  double bits_per_byte = 0;
+};
+TextLikelihood measure(const TrainedTranslator& trained, const data::ParallelText& text);
 
 /// The translations of a split, measured.
 struct TranslationScores {

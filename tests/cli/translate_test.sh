@@ -59,7 +59,7 @@ done
 
 expect 0 '^BLEU|nrefs:1|case:mixed|eff:no|tok:13a|smooth:exp|version:tessera-.* = ' "$tessera" eval run
 grep -q '^chrF2|' out || fail "no chrF"
-grep -q 'perplexity' out || fail "no perplexity"
+grep -q 'perplexity .* bits per byte' out || fail "no perplexity"
 expect 0 '"bleu"' "$tessera" eval run --split valid --beam 1 --json
 
 # As many lines come out as go in, in their order, whatever they hold.
