@@ -95,7 +95,7 @@ DotAttention::DotAttention(const Key& key, std::int64_t memory_features, std::in
 
 Array DotAttention::project(const Operand& memory) const {
   const ModuleScope scope(memory.location);
-  const Array m = memory.as(memory.dtype());
+  Array m = memory.as(memory.dtype());
   if (!keys) return m;
   check_memory("DotAttention", m, keys->shape(0), memory.location);
   return matmul(m, *keys);

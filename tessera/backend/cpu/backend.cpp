@@ -33,7 +33,7 @@ class CpuBackend final : public Backend {
           fmt::format("bf16 precision needs a processor with AVX-512 and a build with oneDNN; this one has {}; use f32",
                       name_of(isa())));
     const int threads = plan_threads(options.threads);
-    const pass::Target target{"cpu", threads, options.precision, has_library_kernel, use_few_channel_kernels};
+    const pass::Target target{"cpu", threads, options.precision, has_library_kernel, prepare};
     pass::Program program = pass::lower(graph, target, options);
     std::vector<const kernel::Kernel*> kernels;
     pass::each_step(program, [&](const pass::Step& step) {

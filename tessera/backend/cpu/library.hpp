@@ -21,7 +21,11 @@ std::optional<pass::Convolution> as_convolution(const ir::Node& node, std::span<
 /// pass::Target's question: true when a library kernel is there and worth its call.
 bool has_library_kernel(const ir::Graph& graph, const ir::Node& node);
 
-/// pass::Target's `prepare`: convolutions of few channels with their ReLU, pooling and gradients, as custom calls of
+/// pass::Target's `prepare`: both of the following.
+ir::Graph prepare(const ir::Graph& graph);
+/// Products of a matrix and a vector for each of a batch, as sums (thin_products.cpp).
+ir::Graph use_sums_for_thin_products(const ir::Graph& graph);
+/// Convolutions of few channels with their ReLU, pooling and gradients, as custom calls of
 /// backend/cpu/few_channel.hpp.
 ir::Graph use_few_channel_kernels(const ir::Graph& graph);
 /// The call of such a custom call; null for any other.

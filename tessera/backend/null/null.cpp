@@ -59,7 +59,7 @@ pass::Target target_of(const std::string& name, const CompileOptions& options) {
   target.threads = options.threads > 0 ? options.threads : cpu::granted_cpus();
   target.precision = options.precision;
   target.has_library_kernel = cpu::has_library_kernel;
-  target.prepare = cpu::use_few_channel_kernels;
+  target.prepare = cpu::prepare;
   return target;
 }
 
