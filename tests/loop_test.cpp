@@ -119,6 +119,22 @@ TEST_F(Training, ResumingAfterEveryStepGivesTheSameBits) {
   EXPECT_NE(final_weights("whole", 8), final_weights("other", 8));
 }
 
+TEST_F(Training, AnAverageIsWhatIsSavedAndResumed) {
+  const Config c = config({{"train.epochs", "1.6"}, {"train.average", "0.9"}});
+  (void)run("plain", config({{"train.epochs", "1.6"}}));
+  (void)run("whole", c);
+  for (TrainEnd end = TrainEnd::TimeUp; end == TrainEnd::TimeUp;) end = run("pieces", c, true, 1e-9).end;
+  EXPECT_EQ(final_weights("whole", 8), final_weights("pieces", 8));
+  // The steps are the same; the model is another one.
+  const data::NamedTensors plain = load_checkpoint(folder / "plain").model;
+  const Checkpoint averaged = load_checkpoint(folder / "whole");
+  for (const auto& [name, value] : plain.tensors) {
+    EXPECT_TRUE(averaged.state.tensors.at("model." + name).identical(value)) << name;
+    const bool parameter = !name.ends_with("mean") && !name.ends_with("variance") && !name.ends_with("deviation");
+    EXPECT_EQ(averaged.model.tensors.at(name).identical(value), !parameter) << name;
+  }
+}
+
 TEST_F(Training, AFolderIsOneProcessesAtATime) {
   const Config c = config({{"train.epochs", "0.4"}});
   const auto refused = [&](bool resume) { return failure([&] { (void)run("r", c, resume); }, ErrorKind::Usage); };

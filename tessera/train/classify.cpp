@@ -116,8 +116,8 @@ class ClassifyTask final : public ModelTask<Classifier> {
     const StepOutputs out = step(0, 0);
     (void)out.loss.item<float>();
     go_back();
-    evaluator_.compile(state_.model, has_valid() ? valid_set_ : test_set_);
-    if (has_valid()) evaluator_.compile(state_.model, test_set_);
+    evaluator_.compile(trained(), has_valid() ? valid_set_ : test_set_);
+    if (has_valid()) evaluator_.compile(trained(), test_set_);
     return !detail::storage_of(out.loss)->on_host();
   }
 
@@ -134,11 +134,11 @@ class ClassifyTask final : public ModelTask<Classifier> {
 
   [[nodiscard]] const char* validation() const override { return has_valid() ? "valid" : "test"; }
   Quality evaluate() override {
-    const Evaluation result = evaluator_(state_.model, has_valid() ? valid_set_ : test_set_);
+    const Evaluation result = evaluator_(trained(), has_valid() ? valid_set_ : test_set_);
     return {result.loss, result.accuracy};
   }
   Quality finish(ReportData& report, Summary&) override {
-    const Evaluation test = evaluator_(state_.model, test_set_, true);
+    const Evaluation test = evaluator_(trained(), test_set_, true);
     report.classes = data_.classes;
     add_predictions(report, data_.test, test);
     return {test.loss, test.accuracy};

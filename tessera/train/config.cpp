@@ -74,6 +74,7 @@ void visit(Settings& c, F f) {
   f("augment.flip", c.augment.flip, Rule{.task = kClassify});
   f("train.epochs", c.train.epochs, Rule{.low = 0, .high = 1e6, .above_low = true});
   f("train.batch", c.train.batch, Rule{.low = 1, .high = 1 << 20});
+  f("train.average", c.train.average, Rule{.low = 0, .high = 0.999999});
   f("train.smoothing", c.train.smoothing, Rule{.low = 0, .high = 0.95, .task = kTranslate});
   f("train.seed", c.train.seed, Rule{.low = 0, .high = 9007199254740992.0});
   f("train.precision", c.train.precision, Rule{.choices = {"f32", "tf32", "bf16"}});

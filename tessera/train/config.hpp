@@ -46,6 +46,7 @@ struct Config {
   struct {
     double epochs = 10;
     std::int64_t batch = 128;  ///< translate: tokens of the longer side, padding included
+    double average = 0;        ///< decay of the mean of the parameters that is measured and used; 0: these themselves
     double smoothing = 0;      ///< translate: the part of each target that is spread over all pieces
     std::int64_t seed = 1;
     std::string precision = "f32";

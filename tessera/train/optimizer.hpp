@@ -11,8 +11,9 @@ namespace tessera::train {
 struct Optimizer {
   std::optional<optim::Sgd> sgd;
   std::optional<optim::Adam> adam;
+  std::optional<optim::Average> average;  ///< of the parameters: what is measured and used in their place
   double clip = 0;
-  TESSERA_FIELDS(sgd, adam, clip)
+  TESSERA_FIELDS(sgd, adam, average, clip)
 
   Optimizer() = default;
   template <optim::Model M>
@@ -22,6 +23,7 @@ struct Optimizer {
       sgd->update(model, used);
     else
       adam->update(model, used);
+    if (average) average->update(model);
   }
   /// The hyperparameter, which changes from step to step.
   Array& learning_rate() { return sgd ? sgd->learning_rate : adam->learning_rate; }
@@ -38,6 +40,7 @@ Optimizer make_optimizer(const Config& config, const M& model) {
     result.adam.emplace(model, o.rate, 0.9, 0.999, o.decay);
   else
     result.adam.emplace(optim::adamw(model, o.rate, o.decay));
+  if (config.train.average > 0) result.average.emplace(model, config.train.average);
   return result;
 }
 

@@ -82,10 +82,11 @@ class ModelTask : public Task {
   void go_back() override { state_ = kept_; }
   [[nodiscard]] bool finite() const override { return all_finite(flatten_tree(state_.model)); }
   void save(Checkpoint& checkpoint) const override {
-    checkpoint.model = tensors_of(state_.model);
-    checkpoint.state = tensors_of(state_.optimizer);
+    checkpoint.model = tensors_of(trained());
+    checkpoint.state = averaged() ? tensors_of(state_) : tensors_of(state_.optimizer);
   }
   void restore(const Checkpoint& checkpoint, const Path& folder) override {
+    if (averaged()) return restore_tensors(state_, checkpoint.state, folder / "state.safetensors");
     restore_tensors(state_.model, checkpoint.model, folder / "model.safetensors");
     restore_tensors(state_.optimizer, checkpoint.state, folder / "state.safetensors");
   }
@@ -95,10 +96,17 @@ class ModelTask : public Task {
   struct State {
     Model model;
     Optimizer optimizer;
+    TESSERA_FIELDS(model, optimizer)
   };
   State state_;
 
+  /// What is measured and saved: the model, or the average of its parameters.
+  [[nodiscard]] Model trained() const {
+    return averaged() ? state_.optimizer.average->averaged(state_.model) : state_.model;
+  }
+
  private:
+  [[nodiscard]] bool averaged() const { return state_.optimizer.average.has_value(); }
   State kept_;
 };
 

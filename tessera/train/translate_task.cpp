@@ -140,7 +140,7 @@ class TranslateTask final : public ModelTask<Translator> {
     }
     go_back();
     const Split& split = validation_split();
-    evaluator_.compile(state_.model, split.pairs, split.plan);
+    evaluator_.compile(trained(), split.pairs, split.plan);
     return on_device;
   }
   [[nodiscard]] std::string compiled() const override {
@@ -177,7 +177,7 @@ class TranslateTask final : public ModelTask<Translator> {
   Quality finish(ReportData& report, Summary& summary) override {
     const bool has_test = test_.size() > 0;
     const data::ParallelText& text = (has_test ? corpus_.test : corpus_.valid).text;
-    const TranslationScores scores = score_translations(translate_, state_.model, text, kBeam);
+    const TranslationScores scores = score_translations(translate_, trained(), text, kBeam);
     summary.test_bleu = scores.bleu.score;
     summary.test_chrf = scores.chrf.score;
     add_translations(report, text, scores);
@@ -215,7 +215,7 @@ class TranslateTask final : public ModelTask<Translator> {
 
   [[nodiscard]] const Split& validation_split() const { return valid_.size() > 0 ? valid_ : test_; }
   Quality measure(const Split& split) {
-    const Likelihood all = evaluator_(state_.model, split.pairs, split.plan);
+    const Likelihood all = evaluator_(trained(), split.pairs, split.plan);
     const auto tokens = static_cast<double>(std::max<std::int64_t>(1, all.tokens));
     return {all.loss / tokens, static_cast<double>(all.correct) / tokens};
   }
