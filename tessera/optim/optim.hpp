@@ -27,9 +27,9 @@ constexpr bool may_hold_parameters() {
   else if constexpr (trees::TupleLike<T>)
     return []<std::size_t... I>(std::index_sequence<I...>) {
       return (may_hold_parameters<std::tuple_element_t<I, T>>() || ...);
-    }
-  (std::make_index_sequence<std::tuple_size_v<T>>());
-  else return false;
+    }(std::make_index_sequence<std::tuple_size_v<T>>());
+  else
+    return false;
 }
 
 }  // namespace detail
