@@ -116,7 +116,7 @@ double measure_arrays(double seconds, double units, int times, const std::functi
   const auto round = [&](int) {
     Array result = work();
     for (int i = 1; i < times; ++i) result = work();
-    (void)astype(result.at(0, 0), DType::F32).item<float>();
+    (void)result.at(0).at(0).literal();
   };
   round(0);
   return best_rate(1, seconds, units * times, round);
