@@ -247,8 +247,8 @@ def main():
         versions += [f"oneDNN {version_of('libdnnl2')}", f"LLVM {version_of('libllvm19')}", f"g++ {version_of('g++')}"]
     text = [
         "# Speed" if options.device == "cpu" else "# Speed on a GPU", "",
-        "`make bench` writes this page" if options.device == "cpu" else
-        "`bench/run.py --device cuda` writes this page", "",
+        "`make bench` writes this page." if options.device == "cpu" else
+        "`bench/run.py --device cuda` writes this page.", "",
         "A whole training step (softmax cross entropy, SGD with momentum, f32 weights, synthetic data) of the nets of",
         "`tessera bench`, in examples per second. Medians of windows that the contestants take in turns; the best peer of each",
         "row is bold.", "",
