@@ -9,7 +9,7 @@
 #include <functional>
 #include <random>
 
-#include "tessera/core/error.hpp"
+#include "failure.hpp"
 #include "tessera/data/bytes.hpp"
 #include "tessera/data/utf8.hpp"
 
@@ -33,16 +33,8 @@ Vocabulary small(PieceKind kind = PieceKind::Unigram) {
   return train_vocabulary(kEnglish, kGerman, {.kind = kind, .size = 360, .character_coverage = 1});
 }
 
-string failure(const std::function<void()>& f, ErrorKind kind = ErrorKind::Failed) {
-  try {
-    f();
-  } catch (const Error& e) {
-    EXPECT_EQ(e.kind(), kind) << e.what();
-    return e.what();
-  }
-  return "no error";
-}
-#define EXPECT_HAS(text, part) EXPECT_NE((text).find(part), string::npos) << (text)
+/// What is said of a file or text that nothing can be made of.
+string refusal(const std::function<void()>& f) { return failure(f, ErrorKind::Failed); }
 
 class BothKinds : public testing::TestWithParam<PieceKind> {};
 INSTANTIATE_TEST_SUITE_P(Kinds, BothKinds, testing::Values(PieceKind::Unigram, PieceKind::Bpe),
@@ -101,8 +93,8 @@ TEST(Vocabulary, DecodesToOneLine) {
   EXPECT_EQ(v.decode(tokens), "a b");
   // The first half of a letter in two bytes.
   EXPECT_EQ(v.decode(std::vector<Token>{4 + 0xc3}), "\ufffd");
-  EXPECT_HAS(failure([&] { (void)v.decode(std::vector<Token>{static_cast<Token>(v.size())}); }), "there is no token");
-  EXPECT_HAS(failure([&] { (void)v.decode(std::vector<Token>{-1}); }), "there is no token -1");
+  EXPECT_HAS(refusal([&] { (void)v.decode(std::vector<Token>{static_cast<Token>(v.size())}); }), "there is no token");
+  EXPECT_HAS(refusal([&] { (void)v.decode(std::vector<Token>{-1}); }), "there is no token -1");
 }
 
 TEST(Vocabulary, LearnsFromWhatThereIs) {
@@ -113,7 +105,7 @@ TEST(Vocabulary, LearnsFromWhatThereIs) {
   const Vocabulary v = train_vocabulary(kEnglish, Strings(1000, string("Hund\0", 5)), {.max_sentences = 20});
   EXPECT_EQ(v.decode(v.encode("Ein Hund")), "Ein Hund");
   for (const Strings& nothing : {Strings{}, Strings{""}, Strings{" ", "\u2581\u2581", "\xff", string(5000, 'x')}})
-    EXPECT_HAS(failure([&] { (void)train_vocabulary(nothing, nothing); }), "no sentence has text");
+    EXPECT_HAS(refusal([&] { (void)train_vocabulary(nothing, nothing); }), "no sentence has text");
   EXPECT_GT(train_vocabulary(Strings{string(4000, 'x')}, {}, {.character_coverage = 0.98}).size(), kReservedPieces);
   EXPECT_HAS(failure([&] { (void)train_vocabulary(kEnglish, kGerman, {.character_coverage = 0.5}); }, ErrorKind::Usage),
              "between 0.98 and 1");
@@ -178,7 +170,7 @@ TEST(Vocabulary, RefusesBrokenFiles) {
       {"too large", string(kMaxPieceModelBytes + 1, 'x'), "has at most"},
   };
   for (const Bad& c : cases) {
-    const string message = failure([&] { (void)Vocabulary::parse(view(c.bytes), "some.model"); });
+    const string message = refusal([&] { (void)Vocabulary::parse(view(c.bytes), "some.model"); });
     EXPECT_HAS(message, c.message) << c.name;
     EXPECT_EQ(message.rfind("some.model: ", 0), 0U) << message;
   }

@@ -104,16 +104,16 @@ void Steps::run(DevicePointer scratch, Measure* measures) {
     } else if (launch.step->kind == Step::Kind::Branch) {
       run_branch(launch, scratch, measures);
     } else if (measures == nullptr) {
-      run_step(launch, scratch, nullptr);
+      run_step(launch, scratch);
     } else {
       device_.began(std::make_shared<const std::string>(where(launch)), true);
-      measures[launch.measure].seconds += device_.seconds_of([&] { run_step(launch, scratch, measures); });
+      measures[launch.measure].seconds += device_.seconds_of([&] { run_step(launch, scratch); });
       measures[launch.measure].runs += 1;
     }
   }
 }
 
-void Steps::run_step(const Launch& launch, DevicePointer scratch, Measure*) {
+void Steps::run_step(const Launch& launch, DevicePointer scratch) {
   if (launch.step->kind == Step::Kind::Host) return run_on_host(launch);
   const std::size_t count = launch.step->buffers.size();
   if (launch.call) {

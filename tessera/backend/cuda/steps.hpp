@@ -70,7 +70,7 @@ class Steps {
   void bind(const std::vector<std::size_t>& slots, DevicePointer address) {
     for (const std::size_t slot : slots) addresses_[slot] = address;
   }
-  void run_step(const Launch& launch, DevicePointer scratch, Measure* measures);
+  void run_step(const Launch& launch, DevicePointer scratch);
   void run_on_host(const Launch& launch);
   void run_loop(const Launch& launch, DevicePointer scratch, Measure* measures);
   void run_branch(const Launch& launch, DevicePointer scratch, Measure* measures);
