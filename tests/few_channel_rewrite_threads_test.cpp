@@ -8,6 +8,7 @@
 #include "tessera/backend/registry.hpp"
 #include "tessera/core/literal.hpp"
 #include "tessera/ir/build.hpp"
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/transform/transform.hpp"
 
 namespace tessera {
@@ -129,6 +130,22 @@ TEST_F(FewChannelRewrite, LeavesTheOthersAlone) {
   const Value active = relu(b, b.add(sum, b.broadcast_in_dim(bias, b.shape(sum), {3})));
   graph.results = {max_pool(b, active, 2), active};
   EXPECT_EQ(check(graph), 0);
+}
+
+TEST_F(FewChannelRewrite, LeavesAGradientBeforeItsPoolAlone) {
+  ir::Graph graph = network({4, 8, 8, 1}, {{3, 6, 1}});
+  const ir::Node pool = *std::find_if(graph.nodes.begin(), graph.nodes.end(),
+                                      [](const ir::Node& node) { return node.op == Op::ReduceWindow; });
+  graph.results = pool.results;
+  ir::Values operands;
+  ir::Graph late = ir::rewrite(*gradient(graph, false), [&](ir::Rewriting& r, const ir::Node& node) {
+    if (node.op != Op::ReduceWindow) return std::optional<ir::Values>();
+    operands = r.operands;
+    return std::optional(ir::Values());
+  });
+  EXPECT_EQ(late.results[0], -1);
+  late.results[0] = late.append(pool, operands, graph.result_types())[0];
+  EXPECT_EQ(check(late), 0);
 }
 
 TEST_F(FewChannelRewrite, ProgramsCannotMakeUpCalls) {

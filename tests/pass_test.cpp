@@ -7,6 +7,7 @@
 #include <random>
 
 #include "programs.hpp"
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/pass/fusion.hpp"
 
 namespace tessera {
@@ -261,6 +262,26 @@ TEST(Lower, UpdatesHappenInPlace) {
 
 TEST(Lower, ScatterAddsUpdatesInOrder) {
   for (const bool zeros : {false, true}) check(embedding_gradient(zeros), target(), {}, 7);
+}
+
+TEST(Rewrite, CopiesReplacesAndLeavesOut) {
+  Graph from;
+  Builder b{from};
+  const Value x = from.parameter({DType::F32, {2}});
+  const Value sum = b.add(x, x), product = b.multiply(sum, x);
+  b.unary(Op::Exponential, x);
+  from.results = {b.subtract(product, sum)};
+  const Graph to = ir::rewrite(from, [&](ir::Rewriting& r, const ir::Node& node) -> std::optional<ir::Values> {
+    if (node.op == Op::Exponential) return ir::Values();
+    if (node.op == Op::Multiply) return ir::Values{r[product]};
+    if (node.op != Op::Add) return std::nullopt;
+    r[product] = r[x];  // in advance
+    return ir::Values{Builder{r.to}.negate(r.operands[0])};
+  });
+  ir::verify(to);
+  EXPECT_EQ(to.nodes.size(), 2U) << ir::to_string(to);
+  const Literal values = Literal::from({2}, std::vector<float>{3, -5});
+  EXPECT_EQ(ir::interpret(to, {&values, 1})[0].get_double(0), 6);
 }
 
 TEST(Simplify, IsIdempotentAndKeepsSignedZero) {

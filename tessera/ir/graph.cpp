@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "tessera/ir/primitive.hpp"
+#include "tessera/ir/rewrite.hpp"
 
 namespace tessera::ir {
 namespace {
@@ -87,19 +88,7 @@ std::vector<TensorType> Graph::types(std::span<const Value> of) const {
 }
 
 Values Graph::inline_graph(const Graph& body, std::span<const Value> arguments) {
-  Values map(body.values.size(), -1);
-  for (std::size_t i = 0; i < body.parameters.size(); ++i)
-    map[static_cast<std::size_t>(body.parameters[i])] = arguments[i];
-  const auto mapped = [&](const Values& list) {
-    Values out;
-    for (const Value v : list) out.push_back(map[static_cast<std::size_t>(v)]);
-    return out;
-  };
-  for (const Node& node : body.nodes) {
-    const Values made = append(node, mapped(node.operands), body.types(node.results));
-    for (std::size_t i = 0; i < made.size(); ++i) map[static_cast<std::size_t>(node.results[i])] = made[i];
-  }
-  return mapped(body.results);
+  return rewrite_into(*this, body, arguments, [](Rewriting&, const Node&) { return std::nullopt; });
 }
 
 std::string Graph::key() const {

@@ -8,6 +8,7 @@
 
 #include "tessera/ir/control.hpp"
 #include "tessera/ir/elementwise_rules.hpp"
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/ir/row_tools.hpp"
 
 namespace tessera::ir {
@@ -124,26 +125,13 @@ Values batch_sort(const BatchContext& c) {
 
 /// A region on scalars, for all elements of tensors at once.
 Values elementwise(Builder& b, const Graph& region, const Values& arguments, const Shape& shape) {
-  Values map(region.values.size(), kZero);
-  for (std::size_t i = 0; i < arguments.size(); ++i) map[at(region.parameters[i])] = arguments[i];
-  for (const Node& node : region.nodes) {
-    Values operands;
-    for (const Value v : node.operands) operands.push_back(map[at(v)]);
-    Values made;
-    if (node.op == Op::Constant)
-      made = {b.broadcast_to(b.constant(node.attributes.literal("value")), shape)};
-    else if (node.op == Op::Call || node.op == Op::Composite)
-      made = elementwise(b, *node.regions[0], operands, shape);
-    else if (is_elementwise(family(node.op)))
-      made = b.graph.add(node.op, operands, node.attributes, {}, b.location);
-    else
-      throw Error(ErrorKind::Unsupported, to_string(b.location) + ": the comparator of a sort holds the operation " +
-                                              std::string(name(node.op)) + "; only elementwise ones are supported");
-    for (std::size_t i = 0; i < made.size(); ++i) map[at(node.results[i])] = made[i];
-  }
-  Values results;
-  for (const Value v : region.results) results.push_back(map[at(v)]);
-  return results;
+  return rewrite_into(b.graph, region, arguments, [&](Rewriting& r, const Node& node) -> Values {
+    if (node.op == Op::Constant) return {b.broadcast_to(b.constant(node.attributes.literal("value")), shape)};
+    if (node.op == Op::Call || node.op == Op::Composite) return elementwise(b, *node.regions[0], r.operands, shape);
+    if (is_elementwise(family(node.op))) return b.graph.add(node.op, r.operands, node.attributes, {}, b.location);
+    throw Error(ErrorKind::Unsupported, to_string(b.location) + ": the comparator of a sort holds the operation " +
+                                            std::string(name(node.op)) + "; only elementwise ones are supported");
+  });
 }
 
 /// One round of the network: each element meets the one whose position differs in bit `distance`. Carried: the

@@ -79,10 +79,13 @@ void lower_loop(const ir::Graph& graph, const Node& node, const Loop& loop, cons
     if (needed) inner.bytes += aligned(bytes);
     return offset;
   };
-  for (std::size_t c = 0; c < inner.carried; ++c)
-    inner.spare.push_back(place(!inner.in_place[c], byte_size(graph.type(loop.initial[c]))));
+  for (std::size_t c = 0; c < inner.carried; ++c) {
+    inner.carried_bytes.push_back(byte_size(graph.type(loop.initial[c])));
+    inner.spare.push_back(place(!inner.in_place[c], inner.carried_bytes[c]));
+  }
   const auto slice = [&](const TensorType& type) {
     const std::size_t bytes = byte_size(type);
+    inner.slice_bytes.push_back(bytes);
     inner.slices.push_back(place(target.is_gpu() && bytes % 64 != 0, bytes));
   };
   const ir::Graph& body = *loop.body;

@@ -2,8 +2,10 @@
 // concatenation of what is sliced and what is carried, the two products; of a product of which one slice alone is
 // carried on, the slices. In and out: the body. Sums are rounded in another order.
 #include <algorithm>
+#include <optional>
 
 #include "tessera/ir/control.hpp"
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/pass/fusion.hpp"
 
 namespace tessera::pass {
@@ -21,7 +23,7 @@ std::size_t at(Value v) { return static_cast<std::size_t>(v); }
 
 class Splitter {
  public:
-  Splitter(const Graph& from, const ir::ScanParts& parts) : from_(from), to_(from.name) {
+  Splitter(const Graph& from, const ir::ScanParts& parts) : from_(from) {
     carried_.assign(from.values.size(), false);
     for (std::size_t i = parts.constants; i < parts.first_sliced(); ++i) carried_[at(from.parameters[i])] = true;
     users_.resize(from.values.size());
@@ -43,19 +45,13 @@ class Splitter {
   }
 
   Graph run() {
-    map_.assign(from_.values.size(), -1);
-    for (const Value p : from_.parameters) map_[at(p)] = to_.parameter(from_.type(p));
-    for (const Node& node : from_.nodes) {
-      const bool product = node.op == Op::DotGeneral && size_of(from_.dtype(node.results[0])) >= 4;
-      if (product && (apart_by_operands(node) || apart_by_slices(node))) continue;
-      if (map_[at(node.results[0])] >= 0) continue;  // a slice that was made with its product
-      Values operands;
-      for (const Value v : node.operands) operands.push_back(map_[at(v)]);
-      const Values made = to_.append(node, operands, from_.types(node.results));
-      for (std::size_t i = 0; i < made.size(); ++i) map_[at(node.results[i])] = made[i];
-    }
-    for (const Value v : from_.results) to_.results.push_back(map_[at(v)]);
-    return std::move(to_);
+    return ir::rewrite(from_, [&](ir::Rewriting& r, const Node& node) -> std::optional<Values> {
+      if (const Value slice = r[node.results[0]]; slice >= 0) return Values{slice};  // it was made with its product
+      if (node.op != Op::DotGeneral || size_of(from_.dtype(node.results[0])) < 4) return std::nullopt;
+      if (const Value sum = apart_by_operands(r, node); sum >= 0) return Values{sum};
+      if (apart_by_slices(r, node)) return Values();
+      return std::nullopt;
+    });
   }
 
  private:
@@ -64,15 +60,15 @@ class Splitter {
   }
 
   /// Elements [start, limit) along one dimension.
-  Value part(ir::Builder& b, Value v, std::int64_t dimension, std::int64_t start, std::int64_t limit) {
+  static Value part(ir::Builder& b, Value v, std::int64_t dimension, std::int64_t start, std::int64_t limit) {
     Integers low(b.shape(v).size(), 0), high = b.shape(v);
     low[static_cast<std::size_t>(dimension)] = start;
     high[static_cast<std::size_t>(dimension)] = limit;
     return b.slice(v, low, high, Integers(low.size(), 1));
   }
 
-  /// dot([x, h], w) = dot(x, w_x) + dot(h, w_h)
-  bool apart_by_operands(const Node& node) {
+  /// dot([x, h], w) = dot(x, w_x) + dot(h, w_h), or -1.
+  Value apart_by_operands(ir::Rewriting& r, const Node& node) const {
     for (const std::size_t i : {0U, 1U}) {
       const Node* joined = from_.producer(node.operands[i]);
       const Integers& contracting = node.attributes.integers(side(i, "contracting"));
@@ -83,7 +79,7 @@ class Splitter {
       const auto is_carried = [&](Value v) { return static_cast<bool>(carried_[at(v)]); };
       const auto carried = std::count_if(joined->operands.begin(), joined->operands.end(), is_carried);
       if (carried == 0 || carried == static_cast<std::ptrdiff_t>(joined->operands.size())) continue;
-      ir::Builder b{to_, node.location};
+      ir::Builder b{r.to, node.location};
       const std::int64_t along = node.attributes.integers(side(1 - i, "contracting"))[0];
       Value sum = -1;
       std::int64_t start = 0;
@@ -94,25 +90,24 @@ class Splitter {
         for (; next < joined->operands.size() &&
                is_carried(joined->operands[next]) == is_carried(joined->operands[first]);
              ++next) {
-          run.push_back(map_[at(joined->operands[next])]);
-          limit += to_.shape(run.back())[static_cast<std::size_t>(contracting[0])];
+          run.push_back(r[joined->operands[next]]);
+          limit += r.to.shape(run.back())[static_cast<std::size_t>(contracting[0])];
         }
         Values operands(2);
         operands[i] = run.size() == 1 ? run[0] : b.concatenate(run, contracting[0]);
-        operands[1 - i] = part(b, map_[at(other)], along, start, limit);
-        const Value product = to_.add1(Op::DotGeneral, operands, node.attributes, {}, node.location);
+        operands[1 - i] = part(b, r[other], along, start, limit);
+        const Value product = r.to.add1(Op::DotGeneral, operands, node.attributes, {}, node.location);
         sum = sum < 0 ? product : b.add(sum, product);
         start = limit;
         first = next;
       }
-      map_[at(node.results[0])] = sum;
-      return true;
+      return sum;
     }
-    return false;
+    return -1;
   }
 
   /// slice(dot(a, w)) = dot(a, slice(w))
-  bool apart_by_slices(const Node& node) {
+  bool apart_by_slices(ir::Rewriting& r, const Node& node) const {
     const Value product = node.results[0];
     if (is_result_[at(product)] || users_[at(product)].size() < 2) return false;
     const std::size_t batch = node.attributes.integers("lhs_batching_dimensions").size();
@@ -142,12 +137,12 @@ class Splitter {
       for (std::int64_t d = 0; d < from_.type(node.operands[i]).rank(); ++d) {
         const auto has = [&](const Integers& list) { return std::find(list.begin(), list.end(), d) != list.end(); };
         if (has(contracting) || has(batching) || free-- > 0) continue;
-        ir::Builder b{to_, node.location};
+        ir::Builder b{r.to, node.location};
         for (const Node* slice : users_[at(product)]) {
-          Values operands{map_[at(node.operands[0])], map_[at(node.operands[1])]};
+          Values operands{r[node.operands[0]], r[node.operands[1]]};
           operands[i] = part(b, operands[i], d, slice->attributes.integers("start_indices")[*along],
                              slice->attributes.integers("limit_indices")[*along]);
-          map_[at(slice->results[0])] = to_.add1(Op::DotGeneral, operands, node.attributes, {}, node.location);
+          r[slice->results[0]] = r.to.add1(Op::DotGeneral, operands, node.attributes, {}, node.location);
         }
         return true;
       }
@@ -156,8 +151,6 @@ class Splitter {
   }
 
   const Graph& from_;
-  Graph to_;
-  Values map_;
   Flags carried_;     ///< it depends on what is carried
   Flags carried_on_;  ///< what is carried next depends on it
   Flags is_result_;

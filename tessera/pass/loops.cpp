@@ -8,8 +8,10 @@
 //   - products that no later step needs are done behind it, for all steps: the gradient of its inputs, its outputs
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "tessera/ir/control.hpp"
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/pass/fusion.hpp"
 #include "tessera/transform/linearize.hpp"
 #include "tessera/transform/transform.hpp"
@@ -448,10 +450,6 @@ class Loop {
   Values made_;
 };
 
-}  // namespace
-
-namespace {
-
 /// Whether something runs for what it does, not for its results: such loops stay as they are.
 bool has_effects(const Node& node) {
   return node.op == Op::CustomCall || std::any_of(node.regions.begin(), node.regions.end(), [](const ir::GraphPtr& r) {
@@ -460,44 +458,27 @@ bool has_effects(const Node& node) {
 }
 
 /// Loops that a counter ends become scans.
-ir::Graph count_loops(const ir::Graph& from) {
-  Graph to(from.name);
-  Values map(from.values.size(), -1);
-  for (const Value p : from.parameters) map[at(p)] = to.parameter(from.type(p));
-  for (const Node& node : from.nodes) {
-    Values operands;
-    for (const Value v : node.operands) operands.push_back(map[at(v)]);
-    std::optional<Values> made;
-    if (node.op == Op::While && !has_effects(node)) made = transform::while_as_scan(to, node, operands);
-    if (!made) made = to.append(node, operands, from.types(node.results));
-    for (std::size_t i = 0; i < made->size(); ++i) map[at(node.results[i])] = (*made)[i];
-  }
-  for (const Value v : from.results) to.results.push_back(map[at(v)]);
-  return to;
+Graph count_loops(const Graph& from) {
+  return ir::rewrite(from, [](ir::Rewriting& r, const Node& node) -> std::optional<Values> {
+    if (node.op != Op::While || has_effects(node)) return std::nullopt;
+    return transform::while_as_scan(r.to, node, r.operands);
+  });
 }
 
 }  // namespace
 
 ir::Graph improve_loops(const ir::Graph& graph) {
-  const ir::Graph from = count_loops(graph);
-  std::vector<bool> used(from.values.size(), false);
+  const Graph from = count_loops(graph);
+  Flags used(from.values.size(), false);
   for (const Value v : from.results) used[at(v)] = true;
   for (const Node& node : from.nodes)
     for (const Value v : node.operands) used[at(v)] = true;
-  Graph to(from.name);
-  Values map(from.values.size(), -1);
-  for (const Value p : from.parameters) map[at(p)] = to.parameter(from.type(p));
-  for (const Node& node : from.nodes) {
-    Values operands;
-    for (const Value v : node.operands) operands.push_back(map[at(v)]);
+  return ir::rewrite(from, [&](ir::Rewriting& r, const Node& node) -> std::optional<Values> {
+    if (node.op != Op::Scan || has_effects(node)) return std::nullopt;
     Flags wanted;
     for (const Value v : node.results) wanted.push_back(used[at(v)]);
-    const Values made = node.op == Op::Scan && !has_effects(node) ? Loop(to, node, operands).run(wanted)
-                                                                  : to.append(node, operands, from.types(node.results));
-    for (std::size_t i = 0; i < made.size(); ++i) map[at(node.results[i])] = made[i];
-  }
-  for (const Value v : from.results) to.results.push_back(map[at(v)]);
-  return to;
+    return Loop(r.to, node, r.operands).run(wanted);
+  });
 }
 
 }  // namespace tessera::pass

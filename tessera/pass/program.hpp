@@ -79,6 +79,8 @@ struct Inner {
   // slices that do not begin where kernels and libraries want it, by sliced operand, then by stacked result; the
   // programs' arena. kNoPlace where there is none.
   std::vector<std::size_t> spare, slices;
+  /// Loop: of each carried value; of one slice of each sliced operand, then of each stacked result.
+  std::vector<std::size_t> carried_bytes, slice_bytes;
   std::size_t answer = 0, arena = 0, bytes = 0;
 };
 constexpr std::int64_t kUntilFalse = -1;

@@ -2,8 +2,10 @@
 // comment says which rounding may differ. In and out: a Graph. Read next: pass/fuse.cpp.
 #include <algorithm>
 #include <cmath>
+#include <optional>
 #include <unordered_map>
 
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/pass/fusion.hpp"
 #include "tessera/pass/library_forms.hpp"
 
@@ -22,25 +24,14 @@ constexpr std::int64_t kFoldLimit = 256;
 
 /// Calls replaced by their bodies, and what has only a decomposition by that.
 Graph expand(const Graph& from) {
-  Graph to(from.name);
   bool again = false;
-  Values map(from.values.size(), -1);
-  for (const Value p : from.parameters) map[static_cast<std::size_t>(p)] = to.parameter(from.type(p));
-  for (const Node& node : from.nodes) {
-    Values operands;
-    for (const Value v : node.operands) operands.push_back(map[static_cast<std::size_t>(v)]);
-    Values made;
+  Graph to = ir::rewrite(from, [&](ir::Rewriting& r, const Node& node) -> std::optional<Values> {
     const ir::Primitive& row = ir::primitive(node.op);
-    if (!row.loop && row.decompose) {
-      ir::Builder build{to, node.location};
-      made = (*row.decompose)(build, node, operands);
-      again = true;
-    } else {
-      made = to.append(node, operands, from.types(node.results));
-    }
-    for (std::size_t i = 0; i < made.size(); ++i) map[static_cast<std::size_t>(node.results[i])] = made[i];
-  }
-  for (const Value v : from.results) to.results.push_back(map[static_cast<std::size_t>(v)]);
+    if (row.loop || !row.decompose) return std::nullopt;
+    again = true;
+    ir::Builder build{r.to, node.location};
+    return (*row.decompose)(build, node, r.operands);
+  });
   return again ? expand(to) : to;
 }
 
@@ -55,21 +46,19 @@ Graph drop_unused(const Graph& from) {
     if (keep[n])
       for (const Value v : node.operands) used[static_cast<std::size_t>(v)] = true;
   }
-  Graph to(from.name);
-  Values map(from.values.size(), -1);
-  const auto mapped = [&](const Values& list) {
-    Values out;
-    for (const Value v : list) out.push_back(map[static_cast<std::size_t>(v)]);
-    return out;
-  };
-  for (const Value p : from.parameters) map[static_cast<std::size_t>(p)] = to.parameter(from.type(p));
-  for (std::size_t n = 0; n < from.nodes.size(); ++n) {
-    if (!keep[n]) continue;
-    const Values made = to.append(from.nodes[n], mapped(from.nodes[n].operands), from.types(from.nodes[n].results));
-    for (std::size_t i = 0; i < made.size(); ++i) map[static_cast<std::size_t>(from.nodes[n].results[i])] = made[i];
-  }
-  to.results = mapped(from.results);
-  return to;
+  return ir::rewrite(from, [&](ir::Rewriting& r, const Node&) -> std::optional<Values> {
+    if (keep[r.index]) return std::nullopt;
+    return Values();
+  });
+}
+
+/// By value: how often nodes and results use it.
+std::vector<int> uses_in(const Graph& graph) {
+  std::vector<int> uses(graph.values.size(), 0);
+  for (const Value v : graph.results) ++uses[static_cast<std::size_t>(v)];
+  for (const Node& node : graph.nodes)
+    for (const Value v : node.operands) ++uses[static_cast<std::size_t>(v)];
+  return uses;
 }
 
 std::size_t bits_of_mantissa(DType d) { return d == DType::F64 ? 52 : d == DType::F32 ? 23 : d == DType::F16 ? 10 : 7; }
@@ -94,43 +83,43 @@ class Rewriter {
   explicit Rewriter(const Graph& from) : from_(from), to_(from.name), b_{to_, {}} {}
 
   Graph run() {
-    map_.assign(from_.values.size(), -1);
-    for (const Value p : from_.parameters) map_[index(p)] = to_.parameter(from_.type(p));
-    std::vector<int> uses(from_.values.size(), 0);
-    for (const Value v : from_.results) ++uses[index(v)];
-    for (const Node& node : from_.nodes)
-      for (const Value v : node.operands) ++uses[index(v)];
-    for (const Node& node : from_.nodes) {
-      b_.location = node.location;
-      Node copy = node;
-      for (Value& v : copy.operands) v = map_[index(v)];
-      const std::vector<TensorType> types = from_.types(node.results);
-      if (node.op == Op::Reduce && count(copy.operands[0]) == 0) {
-        for (std::size_t i = 0; i < types.size(); ++i)
-          map_[index(node.results[i])] = everywhere(copy.operands[types.size() + i], types[i].shape);
-      } else if (const ir::Graph* chosen = known_branch(copy)) {
-        const Values made = to_.inline_graph(*chosen, {copy.operands.begin() + 1, copy.operands.end()});
-        for (std::size_t i = 0; i < made.size(); ++i) map_[index(node.results[i])] = made[i];
-      } else if (node.results.size() == 1) {
-        Value made = rewrite(copy, types[0]);
-        if (made < 0) made = merged(copy, types[0]);
-        map_[index(node.results[0])] = made;
-      } else {
-        const Values made = to_.append(copy, copy.operands, types);
-        for (std::size_t i = 0; i < made.size(); ++i) map_[index(node.results[i])] = made[i];
-      }
-      if (node.op == Op::While) {  // what its body hands on as it is
-        const Graph& body = *node.regions[1];
-        for (std::size_t i = 0; i < body.results.size(); ++i)
-          if (body.results[i] == body.parameters[i]) map_[index(node.results[i])] = copy.operands[i];
-      }
-      for (const Value v : node.results) uses_[map_[index(v)]] += uses[index(v)];
-    }
-    for (const Value v : from_.results) to_.results.push_back(map_[index(v)]);
+    const std::vector<int> uses = uses_in(from_);
+    for (const Value p : from_.parameters) to_.parameter(from_.type(p));
+    const Values parameters = to_.parameters;
+    to_.results = ir::rewrite_into(to_, from_, parameters, [&](ir::Rewriting& r, const Node& node) {
+      Values made = rewritten(node, r.operands);
+      for (std::size_t i = 0; i < made.size(); ++i) uses_[made[i]] += uses[index(node.results[i])];
+      return made;
+    });
     return std::move(to_);
   }
 
  private:
+  /// What stands for the results of a node of the old graph.
+  Values rewritten(const Node& node, const Values& operands) {
+    b_.location = node.location;
+    Node copy = node;
+    copy.operands = operands;
+    const std::vector<TensorType> types = from_.types(node.results);
+    Values made;
+    if (node.op == Op::Reduce && count(operands[0]) == 0) {
+      for (std::size_t i = 0; i < types.size(); ++i)
+        made.push_back(everywhere(operands[types.size() + i], types[i].shape));
+    } else if (const ir::Graph* chosen = known_branch(copy)) {
+      made = to_.inline_graph(*chosen, {operands.begin() + 1, operands.end()});
+    } else if (types.size() == 1) {
+      const Value better = rewrite(copy, types[0]);
+      made = {better >= 0 ? better : merged(copy, types[0])};
+    } else {
+      made = to_.append(copy, copy.operands, types);
+    }
+    if (node.op == Op::While) {  // what its body hands on as it is
+      const Graph& body = *node.regions[1];
+      for (std::size_t i = 0; i < body.results.size(); ++i)
+        if (body.results[i] == body.parameters[i]) made[i] = copy.operands[i];
+    }
+    return made;
+  }
   static std::size_t index(Value v) { return static_cast<std::size_t>(v); }
   [[nodiscard]] const Node* maker(Value v, Op op) const {
     const Node* node = to_.producer(v);
@@ -565,7 +554,6 @@ class Rewriter {
   const Graph& from_;
   Graph to_;
   ir::Builder b_;
-  Values map_;
   std::unordered_map<std::string, Value> known_;
   std::unordered_map<Value, int> uses_;       ///< of new values, by old ones
   std::unordered_map<Value, Value> relu_of_;  ///< x to the maximum of x and 0
@@ -613,65 +601,59 @@ std::int64_t chunks_of(const ReduceForm& form, const Target& target) {
   return chunks >= least ? chunks : 1;
 }
 
+/// A reduction in stages: one contiguous group of dimensions in each, chunks first where they are many.
+Value reduce_in_stages(Graph& to, const Node& node, const Values& operands, Op monoid, DType dtype,
+                       const Target& target) {
+  ir::Builder build{to, node.location};
+  const Value neutral = build.constant(ir::identity(monoid, dtype));
+  const auto reduce = [&](Value v, Value initial, Integers dimensions) {
+    return to.add1(Op::Reduce, {v, initial}, {{"dimensions", std::move(dimensions)}}, node.regions, node.location);
+  };
+  Value v = operands[0];
+  // Halves are summed in one go: between stages they would be rounded.
+  const bool splits = dtype != DType::F16 && dtype != DType::BF16;
+  Integers dimensions = node.attributes.integers("dimensions");
+  std::sort(dimensions.begin(), dimensions.end());
+  // Groups of dimensions that do not touch are reduced one after the other, the innermost first.
+  while (splits && element_count(to.shape(v)) > 0) {
+    const Shape& shape = to.shape(v);
+    std::size_t start = dimensions.size();
+    bool gap = false;
+    for (std::size_t i = dimensions.size(); i-- > 0; start = i) {
+      if (start == dimensions.size()) continue;
+      for (std::int64_t d = dimensions[i] + 1; d < dimensions[start]; ++d)
+        gap = gap || shape[static_cast<std::size_t>(d)] != 1;
+      if (gap) break;
+    }
+    if (!gap) break;
+    const Integers last(dimensions.begin() + static_cast<std::ptrdiff_t>(start), dimensions.end());
+    v = reduce(v, neutral, last);
+    dimensions.resize(start);
+  }
+  Value result = reduce(v, operands[1], dimensions);
+  const Node& whole = *to.producer(result);
+  const auto form = reduce_form(to, whole);
+  // Few results from many elements: chunks first, whose number depends on shapes and threads alone.
+  const std::int64_t chunks = splits && form ? chunks_of(*form, target) : 1;
+  if (chunks > 1) {
+    // A copy: nodes are added while it is used. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
+    const Shape shape = to.shape(result);
+    const Value parts = build.reshape(v, {form->outer, chunks, form->reduced / chunks, form->inner});
+    const Value partial = reduce(parts, neutral, {2});
+    result = build.reshape(reduce(partial, operands[1], {1}), shape);
+  }
+  return result;
+}
+
 }  // namespace
 
 ir::Graph split_reductions(const ir::Graph& from, const Target& target) {
-  Graph to(from.name);
-  Values map(from.values.size(), -1);
-  for (const Value p : from.parameters) map[static_cast<std::size_t>(p)] = to.parameter(from.type(p));
-  for (const Node& node : from.nodes) {
-    Values operands;
-    for (const Value v : node.operands) operands.push_back(map[static_cast<std::size_t>(v)]);
-    const auto monoid =
-        node.op == Op::Reduce && node.operands.size() == 2 ? ir::match_monoid(*node.regions[0]) : std::nullopt;
-    if (!monoid) {
-      const Values made = to.append(node, operands, from.types(node.results));
-      for (std::size_t i = 0; i < made.size(); ++i) map[static_cast<std::size_t>(node.results[i])] = made[i];
-      continue;
-    }
-    ir::Builder build{to, node.location};
-    const DType dtype = from.dtype(node.results[0]);
-    const Value neutral = build.constant(ir::identity(*monoid, dtype));
-    const auto reduce = [&](Value v, Value initial, Integers dimensions) {
-      return to.add1(Op::Reduce, {v, initial}, {{"dimensions", std::move(dimensions)}}, node.regions, node.location);
-    };
-    Value v = operands[0];
-    // Halves are summed in one go: between stages they would be rounded.
-    const bool splits = dtype != DType::F16 && dtype != DType::BF16;
-    Integers dimensions = node.attributes.integers("dimensions");
-    std::sort(dimensions.begin(), dimensions.end());
-    // Groups of dimensions that do not touch are reduced one after the other, the innermost first.
-    while (splits && element_count(to.shape(v)) > 0) {
-      const Shape& shape = to.shape(v);
-      std::size_t start = dimensions.size();
-      bool gap = false;
-      for (std::size_t i = dimensions.size(); i-- > 0; start = i) {
-        if (start == dimensions.size()) continue;
-        for (std::int64_t d = dimensions[i] + 1; d < dimensions[start]; ++d)
-          gap = gap || shape[static_cast<std::size_t>(d)] != 1;
-        if (gap) break;
-      }
-      if (!gap) break;
-      const Integers last(dimensions.begin() + static_cast<std::ptrdiff_t>(start), dimensions.end());
-      v = reduce(v, neutral, last);
-      dimensions.resize(start);
-    }
-    Value result = reduce(v, operands[1], dimensions);
-    const Node& whole = *to.producer(result);
-    const auto form = reduce_form(to, whole);
-    // Few results from many elements: chunks first, whose number depends on shapes and threads alone.
-    const std::int64_t chunks = splits && form ? chunks_of(*form, target) : 1;
-    if (chunks > 1) {
-      // A copy: nodes are added while it is used. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
-      const Shape shape = to.shape(result);
-      const Value parts = build.reshape(v, {form->outer, chunks, form->reduced / chunks, form->inner});
-      const Value partial = reduce(parts, neutral, {2});
-      result = build.reshape(reduce(partial, operands[1], {1}), shape);
-    }
-    map[static_cast<std::size_t>(node.results[0])] = result;
-  }
-  for (const Value v : from.results) to.results.push_back(map[static_cast<std::size_t>(v)]);
-  return drop_unused(to);
+  return drop_unused(ir::rewrite(from, [&](ir::Rewriting& r, const Node& node) -> std::optional<Values> {
+    if (node.op != Op::Reduce || node.operands.size() != 2) return std::nullopt;
+    const std::optional<Op> monoid = ir::match_monoid(*node.regions[0]);
+    if (!monoid) return std::nullopt;
+    return Values{reduce_in_stages(r.to, node, r.operands, *monoid, from.dtype(node.results[0]), target)};
+  }));
 }
 
 bool updates_in_place(const ir::Node& node) {
@@ -703,24 +685,18 @@ std::vector<bool> carried_updates(const ir::Graph& graph, const std::vector<int>
 }  // namespace
 
 ir::Graph separate_updates(const ir::Graph& from, const Carried& carried) {
-  std::vector<int> uses(from.values.size(), 0);
-  for (const Value v : from.results) ++uses[static_cast<std::size_t>(v)];
-  for (const Node& node : from.nodes)
-    for (const Value v : node.operands) ++uses[static_cast<std::size_t>(v)];
+  const std::vector<int> uses = uses_in(from);
   const std::vector<bool> of_carried = carried_updates(from, uses, carried);
-  Graph to(from.name);
-  Values map(from.values.size(), -1);
-  for (const Value p : from.parameters) map[static_cast<std::size_t>(p)] = to.parameter(from.type(p));
-  for (std::size_t n = 0; n < from.nodes.size(); ++n) {
-    const Node& node = from.nodes[n];
+  return ir::rewrite(from, [&](ir::Rewriting& r, const Node& node) {
+    Graph& to = r.to;
     Node copy = node;
-    for (Value& v : copy.operands) v = map[static_cast<std::size_t>(v)];
+    copy.operands = r.operands;
     const auto free = [&](std::size_t i) {
       const Node* by = to.producer(copy.operands[i]);
       return uses[static_cast<std::size_t>(node.operands[i])] == 1 && by != nullptr && by->op != Op::Constant &&
              by->op != Op::Reshape;
     };
-    if (of_carried[n]) {
+    if (of_carried[r.index]) {
       copy.attributes.set("in_place", true);
     } else if (node.op == Op::Scatter) {
       copy.attributes.set("in_place", true);
@@ -732,34 +708,24 @@ ir::Graph separate_updates(const ir::Graph& from, const Carried& carried) {
       if (updates_in_place(by) || by.op == Op::DotGeneral || by.op == Op::Convolution || by.op == Op::CustomCall)
         copy.attributes.set("in_place", true);
     }
-    const Values made = to.append(copy, copy.operands, from.types(node.results));
-    for (std::size_t i = 0; i < made.size(); ++i) map[static_cast<std::size_t>(node.results[i])] = made[i];
-  }
-  for (const Value v : from.results) to.results.push_back(map[static_cast<std::size_t>(v)]);
-  return to;
+    return to.append(copy, copy.operands, from.types(node.results));
+  });
 }
 
 ir::Graph lower_precision(const ir::Graph& from, const Target& target) {
   const auto has_kernel = [&](const ir::Graph& graph, const Node& node) {
     return target.has_library_kernel && target.has_library_kernel(graph, node);
   };
-  Graph to(from.name);
-  Values map(from.values.size(), -1);
-  for (const Value p : from.parameters) map[static_cast<std::size_t>(p)] = to.parameter(from.type(p));
-  for (const Node& node : from.nodes) {
-    Values operands, narrow;
-    for (const Value v : node.operands) operands.push_back(map[static_cast<std::size_t>(v)]);
-    if ((node.op == Op::DotGeneral || node.op == Op::Convolution) && from.dtype(node.operands[0]) == DType::F32) {
-      ir::Builder build{to, node.location};
-      for (const Value v : operands) narrow.push_back(build.convert(v, DType::BF16));
-    }
-    Values made = to.append(node, narrow.empty() ? operands : narrow, from.types(node.results));
-    if (!narrow.empty() && has_kernel(from, node) && !has_kernel(to, to.nodes.back()))
-      made = to.append(node, operands, from.types(node.results));  // simplify drops the other
-    for (std::size_t i = 0; i < made.size(); ++i) map[static_cast<std::size_t>(node.results[i])] = made[i];
-  }
-  for (const Value v : from.results) to.results.push_back(map[static_cast<std::size_t>(v)]);
-  return to;
+  return ir::rewrite(from, [&](ir::Rewriting& r, const Node& node) -> std::optional<Values> {
+    const bool product = node.op == Op::DotGeneral || node.op == Op::Convolution;
+    if (!product || from.dtype(node.operands[0]) != DType::F32) return std::nullopt;
+    ir::Builder build{r.to, node.location};
+    Values narrow;
+    for (const Value v : r.operands) narrow.push_back(build.convert(v, DType::BF16));
+    Values made = r.to.append(node, narrow, from.types(node.results));
+    if (has_kernel(from, node) && !has_kernel(r.to, r.to.nodes.back())) return std::nullopt;  // simplify drops `made`
+    return made;
+  });
 }
 
 }  // namespace tessera::pass

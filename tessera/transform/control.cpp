@@ -311,9 +311,13 @@ Values batch_branches(const BatchContext& c) {
 
 // ---- scan ----
 
-/// Values of the body in four groups, in the order of a scan's operands.
+/// Operands of a scan, or parameters of its body, in their order.
 struct Groups {
   Values constants, carried, sliced;
+  /// The one to which operand i of such a scan belongs.
+  Values& of(const ScanParts& parts, std::size_t i) {
+    return i < parts.constants ? constants : i < parts.first_sliced() ? carried : sliced;
+  }
   [[nodiscard]] Values all() const {
     Values list = constants;
     append(list, carried);
@@ -326,44 +330,58 @@ struct Groups {
   }
 };
 
+// A scan with tangents: beside each operand that varies goes its tangent, beside each result that does, too.
+
+void add_tangents(Builder& build, const ScanParts& parts, const Linearized& l, const Values& operands,
+                  const Values& tangents, Groups& inside, Groups& outside) {
+  for (std::size_t i = 0; i < operands.size(); ++i) {
+    if (l.seeds[i] == kZero) continue;
+    inside.of(parts, i).push_back(l.seeds[i]);
+    outside.of(parts, i).push_back(tangents[i] == kZero ? build.zeros_like(operands[i]) : tangents[i]);
+  }
+}
+Values carried_tangents(const ScanParts& parts, const Linearized& l) {
+  Values list;
+  for (std::size_t c = 0; c < parts.carried; ++c)
+    if (l.seeds[parts.constants + c] != kZero) list.push_back(l.tangent_or_zeros(c));
+  return list;
+}
+Values stacked_tangents(const ScanParts& parts, const Linearized& l) {
+  return compact(part(l.tangents, parts.carried, parts.stacked));
+}
+/// By result of the body; in `made` those of what is carried begin at `next`, and `between` others follow.
+Values result_tangents(const ScanParts& parts, const Linearized& l, const Values& made, std::size_t next,
+                       std::size_t between) {
+  Values list(l.results.size(), kZero);
+  for (std::size_t c = 0; c < parts.carried; ++c)
+    if (l.seeds[parts.constants + c] != kZero) list[c] = made[next++];
+  next += between;
+  for (std::size_t r = parts.carried; r < list.size(); ++r)
+    if (l.tangents[r] != kZero) list[r] = made[next++];
+  return list;
+}
+
 Values scan_forward(Graph& graph, const Node& node, const Values& operands, Values& tangents) {
   Builder build{graph, node.location};
   const ScanParts parts = scan_parts(node);
   Flags varies = present(tangents);
   const Linearized l = linearized_loop(*node.regions[0], varies, parts.constants, parts.carried, Mode::Forward);
   Groups inside, outside;
-  const auto split = [&](Groups& groups, const Values& from) {
-    append(groups.constants, part(from, 0, parts.constants));
-    append(groups.carried, part(from, parts.constants, parts.carried));
-    append(groups.sliced, part(from, parts.first_sliced(), parts.sliced));
-  };
-  split(inside, l.primals);
-  split(outside, operands);
   for (std::size_t i = 0; i < operands.size(); ++i) {
-    if (!varies[i]) continue;
-    const bool constant = i < parts.constants, carried = !constant && i < parts.first_sliced();
-    const auto group = [&](Groups& g) -> Values& { return constant ? g.constants : carried ? g.carried : g.sliced; };
-    group(inside).push_back(l.seeds[i]);
-    group(outside).push_back(tangents[i] == kZero ? build.zeros_like(operands[i]) : tangents[i]);
+    inside.of(parts, i).push_back(l.primals[i]);
+    outside.of(parts, i).push_back(operands[i]);
   }
+  add_tangents(build, parts, l, operands, tangents, inside, outside);
+  const Values moved = carried_tangents(parts, l);
   Values results = part(l.results, 0, parts.carried);
-  for (std::size_t i = 0; i < parts.carried; ++i)
-    if (varies[parts.constants + i]) results.push_back(l.tangent_or_zeros(i));
+  append(results, moved);
   append(results, part(l.results, parts.carried, parts.stacked));
-  for (std::size_t i = parts.carried; i < l.results.size(); ++i)
-    if (l.tangents[i] != kZero) results.push_back(l.tangents[i]);
+  append(results, stacked_tangents(parts, l));
   const Values made = graph.add(Op::Scan, outside.all(), scan_attributes(outside.parts(parts, results.size())),
                                 {extract(*l.graph, inside.all(), results)}, node.location);
-  const Values primal_of_carried = part(made, 0, parts.carried);
-  tangents.assign(l.results.size(), kZero);
-  std::size_t next = parts.carried;
-  for (std::size_t i = 0; i < parts.carried; ++i)
-    if (varies[parts.constants + i]) tangents[i] = made[next++];
-  Values primals = primal_of_carried;
-  append(primals, part(made, next, parts.stacked));
-  next += parts.stacked;
-  for (std::size_t i = parts.carried; i < l.results.size(); ++i)
-    if (l.tangents[i] != kZero) tangents[i] = made[next++];
+  tangents = result_tangents(parts, l, made, parts.carried, parts.stacked);
+  Values primals = part(made, 0, parts.carried);
+  append(primals, part(made, parts.carried + moved.size(), parts.stacked));
   return primals;
 }
 
@@ -419,25 +437,12 @@ Values scan_reverse(Graph& graph, const Node& node, const Values& operands, Valu
   for (const Value v : sliced)
     outside.sliced.push_back(is_slice(v) ? operands[position(l.primals, v)]
                                          : made[parts.carried + position(stacks, v)]);
-  Values linear_results;
-  for (std::size_t i = 0; i < operands.size(); ++i) {
-    if (!varies[i]) continue;
-    const bool constant = i < parts.constants, carried = !constant && i < parts.first_sliced();
-    const auto group = [&](Groups& g) -> Values& { return constant ? g.constants : carried ? g.carried : g.sliced; };
-    group(inside).push_back(l.seeds[i]);
-    group(outside).push_back(tangents[i] == kZero ? build.zeros_like(operands[i]) : tangents[i]);
-    if (carried) linear_results.push_back(l.tangent_or_zeros(i - parts.constants));
-  }
-  for (std::size_t r = parts.carried; r < results; ++r)
-    if (l.tangents[r] != kZero) linear_results.push_back(l.tangents[r]);
+  add_tangents(build, parts, l, operands, tangents, inside, outside);
+  Values linear_results = carried_tangents(parts, l);
+  append(linear_results, stacked_tangents(parts, l));
   const Values moved = graph.add(Op::Scan, outside.all(), scan_attributes(outside.parts(parts, linear_results.size())),
                                  {extract(*l.graph, inside.all(), linear_results)}, node.location);
-  tangents.assign(results, kZero);
-  std::size_t next = 0;
-  for (std::size_t i = 0; i < parts.carried; ++i)
-    if (varies[parts.constants + i]) tangents[i] = moved[next++];
-  for (std::size_t r = parts.carried; r < results; ++r)
-    if (l.tangents[r] != kZero) tangents[r] = moved[next++];
+  tangents = result_tangents(parts, l, moved, 0, 0);
   return part(made, 0, results);
 }
 
@@ -457,10 +462,9 @@ Values transpose_scan(const TransposeContext& c) {
   Values results;
   std::size_t next_fixed = 0;
   for (std::size_t i = 0; i < c.operands.size(); ++i) {
-    const bool carried = i >= parts.constants && i < parts.first_sliced();
-    if (linear[i] || carried) continue;
-    (i < parts.constants ? inside.constants : inside.sliced).push_back(t.fixed[next_fixed++]);
-    (i < parts.constants ? outside.constants : outside.sliced).push_back(c.operands[i]);
+    if (linear[i]) continue;
+    inside.of(parts, i).push_back(t.fixed[next_fixed++]);
+    outside.of(parts, i).push_back(c.operands[i]);
   }
   for (std::size_t i = 0; i < parts.constants; ++i) {
     if (t.cotangents[i] == kZero) continue;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "tessera/ir/control.hpp"
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/transform/linearize.hpp"
 
 namespace tessera::transform {
@@ -17,21 +18,14 @@ std::size_t at(Value v) { return static_cast<std::size_t>(v); }
 
 /// The graph with calls replaced by their bodies, where these say all.
 Graph without_calls(const Graph& from) {
-  Graph to(from.name);
   bool again = false;
-  Values map(from.values.size(), kZero);
-  for (const Value p : from.parameters) map[at(p)] = to.parameter(from.type(p));
-  for (const Node& node : from.nodes) {
-    Values operands;
-    for (const Value v : node.operands) operands.push_back(map[at(v)]);
+  Graph to = rewrite(from, [&](Rewriting& r, const Node& node) -> std::optional<Values> {
     const bool call = (node.op == Op::Call || node.op == Op::Composite) && node.regions.size() == 1 &&
                       !node.attributes.boolean("checkpoint", false) && !node.attributes.boolean("stop_gradient", false);
-    const Values made =
-        call ? to.inline_graph(*node.regions[0], operands) : to.append(node, operands, from.types(node.results));
-    again = again || call;
-    for (std::size_t i = 0; i < made.size(); ++i) map[at(node.results[i])] = made[i];
-  }
-  for (const Value v : from.results) to.results.push_back(map[at(v)]);
+    if (!call) return std::nullopt;
+    again = true;
+    return r.to.inline_graph(*node.regions[0], r.operands);
+  });
   return again ? without_calls(to) : to;
 }
 

@@ -1,6 +1,7 @@
 // Forward mode: every node, then its row's jvp rule. Read next: vjp.cpp.
 #include <algorithm>
 
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/transform/linearize.hpp"
 #include "tessera/transform/transform.hpp"
 
@@ -70,46 +71,39 @@ Values linearize_call(Graph& graph, const Node& node, const Values& operands, Va
 }  // namespace
 
 Values linearize(Graph& graph, const Graph& body, const Values& primals, Values& tangents, Mode mode) {
-  Values primal(body.values.size(), kZero);
   Values tangent(body.values.size(), kZero);
-  for (std::size_t i = 0; i < body.parameters.size(); ++i) {
-    primal[static_cast<std::size_t>(body.parameters[i])] = primals[i];
+  for (std::size_t i = 0; i < body.parameters.size(); ++i)
     tangent[static_cast<std::size_t>(body.parameters[i])] = tangents[i];
-  }
-  const auto pick = [](const Values& from, const Values& which) {
+  const auto tangents_of = [&](const Values& which) {
     Values list;
-    for (const Value v : which) list.push_back(from[static_cast<std::size_t>(v)]);
+    for (const Value v : which) list.push_back(tangent[static_cast<std::size_t>(v)]);
     return list;
   };
-  for (const Node& node : body.nodes) {
-    const Values operands = pick(primal, node.operands);
-    Values node_tangents = pick(tangent, node.operands);
-    const bool varies = std::any_of(node_tangents.begin(), node_tangents.end(), [](Value t) { return t != kZero; });
+  const auto step = [&](Rewriting& r, const Node& node) -> std::optional<Values> {
+    Values moved = tangents_of(node.operands);  // then those of the results
+    const bool varies = std::any_of(moved.begin(), moved.end(), [](Value t) { return t != kZero; });
+    if (!varies || node.attributes.boolean("stop_gradient", false)) return std::nullopt;
     Values results;
-    if (!varies || node.attributes.boolean("stop_gradient", false)) {
-      results = graph.append(node, operands, body.types(node.results));
-      node_tangents.assign(node.results.size(), kZero);
-    } else if (node.op == Op::Call || node.op == Op::Composite) {
-      results = linearize_call(graph, node, operands, node_tangents, mode);
+    if (node.op == Op::Call || node.op == Op::Composite) {
+      results = linearize_call(graph, node, r.operands, moved, mode);
     } else if (is_control_flow(node.op)) {
-      results = linearize_control(graph, node, operands, node_tangents, mode);
+      results = linearize_control(graph, node, r.operands, moved, mode);
     } else {
-      results = graph.append(node, operands, body.types(node.results));
+      results = graph.append(node, r.operands, body.types(node.results));
       const auto& rule = primitive(node.op).jvp;
       if (!rule)
         throw Error(ErrorKind::Unsupported, to_string(node.location) + ": " + std::string(name(node.op)) +
                                                 " cannot be differentiated: " + rule.why());
       Builder build{graph, node.location};
-      node_tangents = (*rule)({build, node, operands, results, node_tangents});
+      moved = (*rule)({build, node, r.operands, results, moved});
     }
-    for (std::size_t r = 0; r < node.results.size(); ++r) {
-      const auto at = static_cast<std::size_t>(node.results[r]);
-      primal[at] = results[r];
-      tangent[at] = is_float(body.dtype(node.results[r])) ? node_tangents[r] : kZero;
-    }
-  }
-  tangents = pick(tangent, body.results);
-  return pick(primal, body.results);
+    for (std::size_t i = 0; i < results.size(); ++i)
+      if (is_float(body.dtype(node.results[i]))) tangent[static_cast<std::size_t>(node.results[i])] = moved[i];
+    return results;
+  };
+  Values results = rewrite_into(graph, body, primals, step);
+  tangents = tangents_of(body.results);
+  return results;
 }
 
 GraphPtr jvp(const Graph& graph, const std::vector<bool>& wrt) {
@@ -178,22 +172,13 @@ GraphPtr prune(const Graph& graph, const std::vector<bool>& drop) {
       for (const Value v : node.operands) live[static_cast<std::size_t>(v)] = true;
   }
   auto out = std::make_shared<Graph>(graph.name);
-  Values map(graph.values.size(), kZero);
+  Values arguments;
   for (std::size_t i = 0; i < graph.parameters.size(); ++i)
-    if (drop.empty() || !drop[i])
-      map[static_cast<std::size_t>(graph.parameters[i])] = out->parameter(graph.type(graph.parameters[i]));
-  const auto mapped = [&](const Values& list) {
-    Values to;
-    for (const Value v : list) to.push_back(map[static_cast<std::size_t>(v)]);
-    return to;
-  };
-  for (std::size_t n = 0; n < graph.nodes.size(); ++n) {
-    if (!keep[n]) continue;
-    const Node& node = graph.nodes[n];
-    const Values made = out->append(node, mapped(node.operands), graph.types(node.results));
-    for (std::size_t r = 0; r < made.size(); ++r) map[static_cast<std::size_t>(node.results[r])] = made[r];
-  }
-  out->results = mapped(graph.results);
+    arguments.push_back(drop.empty() || !drop[i] ? out->parameter(graph.type(graph.parameters[i])) : kZero);
+  out->results = rewrite_into(*out, graph, arguments, [&](Rewriting& r, const Node&) -> std::optional<Values> {
+    if (keep[r.index]) return std::nullopt;
+    return Values();
+  });
   return out;
 }
 

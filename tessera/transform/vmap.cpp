@@ -1,6 +1,7 @@
 // Vectorisation: every node that a batched value reaches, by its row's batch rule.
 #include <algorithm>
 
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/transform/linearize.hpp"
 #include "tessera/transform/transform.hpp"
 
@@ -41,36 +42,24 @@ Values batch_node(const BatchContext& context) {
 
 Batched vmap_partly(const Graph& graph, const std::vector<bool>& batched, std::int64_t size) {
   auto out = std::make_shared<Graph>(graph.name + ".vmap");
-  Values map(graph.values.size(), kZero);
   std::vector<bool> carries(graph.values.size(), false);
   for (std::size_t i = 0; i < graph.parameters.size(); ++i) {
-    const auto at = static_cast<std::size_t>(graph.parameters[i]);
     TensorType type = graph.type(graph.parameters[i]);
     if (batched[i]) type.shape.insert(type.shape.begin(), size);
-    map[at] = out->parameter(type);
-    carries[at] = batched[i];
+    out->parameter(type);
+    carries[static_cast<std::size_t>(graph.parameters[i])] = batched[i];
   }
-  for (const Node& node : graph.nodes) {
-    Values operands;
+  const Values parameters = out->parameters;
+  out->results = rewrite_into(*out, graph, parameters, [&](Rewriting& r, const Node& node) -> std::optional<Values> {
     std::vector<bool> operand_batched;
-    for (const Value v : node.operands) {
-      operands.push_back(map[static_cast<std::size_t>(v)]);
-      operand_batched.push_back(carries[static_cast<std::size_t>(v)]);
-    }
-    const bool any = std::find(operand_batched.begin(), operand_batched.end(), true) != operand_batched.end();
+    for (const Value v : node.operands) operand_batched.push_back(carries[static_cast<std::size_t>(v)]);
+    if (std::find(operand_batched.begin(), operand_batched.end(), true) == operand_batched.end()) return std::nullopt;
+    for (const Value v : node.results) carries[static_cast<std::size_t>(v)] = true;
     Builder build{*out, node.location};
-    const Values results = any ? batch_node({build, node, operands, operand_batched, size})
-                               : out->append(node, operands, graph.types(node.results));
-    for (std::size_t r = 0; r < results.size(); ++r) {
-      map[static_cast<std::size_t>(node.results[r])] = results[r];
-      carries[static_cast<std::size_t>(node.results[r])] = any;
-    }
-  }
+    return batch_node({build, node, r.operands, operand_batched, size});
+  });
   Batched made{out, {}};
-  for (const Value r : graph.results) {
-    out->results.push_back(map[static_cast<std::size_t>(r)]);
-    made.results.push_back(carries[static_cast<std::size_t>(r)]);
-  }
+  for (const Value r : graph.results) made.results.push_back(carries[static_cast<std::size_t>(r)]);
   return made;
 }
 

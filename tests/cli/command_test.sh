@@ -1,21 +1,9 @@
 #!/usr/bin/env bash
 # The command from outside: exit codes, what goes to standard output, a run killed at any moment and resumed.
 # Usage: command_test.sh PATH_OF_TESSERA
-set -euo pipefail
-tessera=$(realpath "$1")
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir"
+# shellcheck source=tests/cli/shell.sh
+source "$(dirname "$0")/shell.sh"
 
-fail() { echo "failed: $*" >&2; exit 1; }
-# expect CODE PATTERN COMMAND...: the exit code, and a pattern on standard error or output
-expect() {
-  local code=$1 pattern=$2 got=0
-  shift 2
-  "$@" >out 2>err || got=$?
-  [ "$got" = "$code" ] || { cat out err >&2; fail "exit code $got, not $code: $*"; }
-  grep -q -- "$pattern" out err || { cat out err >&2; fail "no '$pattern' from: $*"; }
-}
 json() { python3 -c 'import json,sys; json.load(open("out"))' 2>/dev/null || ! command -v python3 >/dev/null || fail "no JSON: $(head -c 300 out)"; }
 
 # Pictures of 8 x 8 in two classes: dark ones and bright ones.
@@ -71,8 +59,7 @@ for delay in 0.05 0.15 0.3 0.5 0.7; do
   "$tessera" train fashion-cnn "${small[@]}" --epochs 4 --out killed --resume --quiet --set train.checkpoint_every=0.2 2>/dev/null &
   pid=$!
   sleep "$delay"
-  kill -KILL "$pid" 2>/dev/null || true
-  wait "$pid" 2>/dev/null || true
+  kill_now
 done
 expect 0 '' "$tessera" train fashion-cnn "${small[@]}" --epochs 4 --out killed --resume --set train.checkpoint_every=0.2
 cmp {whole,killed}/checkpoints/step-00000020/model.safetensors || fail "the resumed run has other weights"

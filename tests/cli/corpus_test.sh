@@ -1,22 +1,9 @@
 #!/usr/bin/env bash
 # `tessera corpus` from outside: what it prints, its exit codes, that a corpus is there whole or not at all.
 # Usage: corpus_test.sh PATH_OF_TESSERA
-set -euo pipefail
-tessera=$(realpath "$1")
-root=$(cd "$(dirname "$0")/../corpora/root" && pwd)
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir"
-
-fail() { echo "failed: $*" >&2; exit 1; }
-# expect CODE PATTERN COMMAND...: the exit code, and a pattern on standard error or output
-expect() {
-  local code=$1 pattern=$2 got=0
-  shift 2
-  "$@" >out 2>err || got=$?
-  [ "$got" = "$code" ] || { cat out err >&2; fail "exit code $got, not $code: $*"; }
-  grep -q -- "$pattern" out err || { cat out err >&2; fail "no '$pattern' from: $*"; }
-}
+root=$(realpath "$(dirname "$0")/../corpora/root")
+# shellcheck source=tests/cli/shell.sh
+source "$(dirname "$0")/shell.sh"
 
 expect 0 '^Examples:' "$tessera" help corpus
 expect 2 'NAME is required' "$tessera" corpus
@@ -38,8 +25,7 @@ for delay in 0 0.002 0.005 0.01 0.02 0.05; do
   "$tessera" corpus libreoffice-help --source en --target de --out killed --root "$root" --quiet 2>/dev/null &
   pid=$!
   sleep "$delay"
-  kill -KILL "$pid" 2>/dev/null || true
-  wait "$pid" 2>/dev/null || true
+  kill_now
   [ ! -e killed ] || { diff -r killed c || fail "half a corpus"; rm -r killed; }
 done
 echo "the corpora: all checks passed"

@@ -1,22 +1,8 @@
 #!/usr/bin/env bash
 # A translator from outside, small: trained on a made-up language, killed and resumed, evaluated; lines in, lines out.
 # Usage: tests/cli/translate_test.sh TESSERA
-set -euo pipefail
-tessera=$(realpath "$1")
-work=$(mktemp -d)
-pid=  # a process in the background
-trap '[ -z "$pid" ] || kill -KILL "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
-cd "$work"
-
-fail() { echo "FAILED: $*" >&2; exit 1; }
-# expect CODE PATTERN COMMAND...: the exit code, and a pattern on standard error or output
-expect() {
-  local code=$1 pattern=$2 got=0
-  shift 2
-  "$@" >out 2>err || got=$?
-  [ "$got" = "$code" ] || { cat out err >&2; fail "exit code $got, not $code: $*"; }
-  grep -q -- "$pattern" out err || { cat out err >&2; fail "no '$pattern' from: $*"; }
-}
+# shellcheck source=tests/cli/shell.sh
+source "$(dirname "$0")/shell.sh"
 
 # One word after the other, in capital letters.
 mkdir text
@@ -41,16 +27,10 @@ for file in config.toml metrics.jsonl summary.json report.html vocabulary.model;
 grep -q '"test_bleu"' run/summary.json || fail "no test_bleu"
 
 # Killed after a checkpoint, resumed: the same bits.
-"$tessera" train translate "${small[@]}" --out killed --quiet &
+"$tessera" train translate "${small[@]}" --out killed --quiet >log 2>&1 &
 pid=$!
-waited=0
-until ls killed/checkpoints/step-*/_SUCCESS >/dev/null 2>&1; do
-  kill -0 "$pid" 2>/dev/null && [ $((waited += 1)) -le 1200 ] || fail "no checkpoint"
-  sleep 0.02
-done
-kill -KILL "$pid"
-wait "$pid" 2>/dev/null || true
-pid=
+wait_for_checkpoint killed log
+kill_now
 expect 0 'test BLEU' "$tessera" train translate "${small[@]}" --out killed --resume
 last=$(cd run/checkpoints && ls | tail -n 1)
 for file in model state; do

@@ -158,7 +158,7 @@ class CpuExecutable final : public Executable {
     Frame& frame = *lease.frame;
     for (std::size_t i = 0; i < inputs.size(); ++i) steps_->bind_input(frame.table.data(), i, inputs[i]->data());
     for (std::size_t o = 0; o < outputs.size(); ++o) steps_->bind_output(frame.table.data(), o, outputs[o]->data());
-    std::vector<Measure> measures(profile == nullptr ? 0 : steps_->measured());
+    std::vector<pass::Measure> measures(profile == nullptr ? 0 : steps_->measured());
     const auto run_steps = [&] {
       steps_->run(frame.table.data(), frame.arena->data() + scratch_offset_,
                   profile == nullptr ? nullptr : measures.data());
@@ -167,7 +167,7 @@ class CpuExecutable final : public Executable {
       with_team(threads_, run_steps);
     else
       run_steps();
-    if (profile != nullptr) report(measures, *profile);
+    if (profile != nullptr) *profile = pass::profile(entries(), measures);
     return outputs;
   }
 
@@ -177,21 +177,18 @@ class CpuExecutable final : public Executable {
     return execute(here, profile);
   }
 
-  void report(const std::vector<Measure>& measures, std::vector<StepProfile>& profile) const {
-    std::vector<Steps::Entry> entries;
-    steps_->list(entries);
-    for (std::size_t i = 0; i < entries.size(); ++i)
-      profile.push_back({entries[i].name, measures[i].seconds, entries[i].bytes * measures[i].runs,
-                         entries[i].operations * measures[i].runs});
+  [[nodiscard]] std::vector<pass::Entry> entries() const {
+    std::vector<pass::Entry> list;
+    steps_->list(list);
+    return list;
   }
 
   void print(const std::vector<StepProfile>& profile) const {
-    std::vector<Steps::Entry> entries;
-    steps_->list(entries);
+    const std::vector<pass::Entry> list = entries();
     for (std::size_t i = 0; i < profile.size(); ++i) {
       const StepProfile& p = profile[i];
       if (p.seconds <= 0) continue;  // a branch that was not taken
-      fmt::print(stderr, "{}: {}{}: {:.1f} us, {:.1f} GB/s, {:.1f} GFLOP/s\n", program_.name, p.name, entries[i].by,
+      fmt::print(stderr, "{}: {}{}: {:.1f} us, {:.1f} GB/s, {:.1f} GFLOP/s\n", program_.name, p.name, list[i].by,
                  p.seconds * 1e6, p.bytes / p.seconds * 1e-9, p.operations / p.seconds * 1e-9);
     }
   }

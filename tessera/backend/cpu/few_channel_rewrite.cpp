@@ -13,6 +13,7 @@
 #include "tessera/backend/cpu/library.hpp"
 #include "tessera/ir/build.hpp"
 #include "tessera/ir/custom_call.hpp"
+#include "tessera/ir/rewrite.hpp"
 
 namespace tessera::cpu {
 namespace {
@@ -127,8 +128,8 @@ class Matcher {
     for (const Node* user : users_[index(active)]) {
       if (user->op == Op::ReduceWindow && pool == nullptr && is_pool(*user, active))
         pool = user;
-      else if (user->op == Op::SelectAndScatter && m.scatter == nullptr && is_unpool(*user, active))
-        m.scatter = user;
+      else if (user->op == Op::SelectAndScatter && m.scatter == nullptr && pool != nullptr && is_unpool(*user, active))
+        m.scatter = user;  // behind the pool, whose choices the gradient takes
       else if (user->op == Op::Compare && mask == nullptr && is_mask(*user, active))
         mask = user;
       else
@@ -265,50 +266,37 @@ ir::Graph use_few_channel_kernels(const ir::Graph& graph) {
     }
   if (matches.empty()) return graph;
 
-  ir::Graph out(graph.name);
-  ir::Values made(graph.values.size(), -1), choices(matches.size(), -1);
-  const auto at = [&](Value v) -> Value& { return made[static_cast<std::size_t>(v)]; };
-  for (const Value v : graph.parameters) at(v) = out.parameter(graph.type(v));
-  const auto call = [&](const char* name, const Match& m, const ir::Values& operands,
-                        const std::vector<TensorType>& types, Value choice, Location place) {
-    ir::Values list;
-    for (const Value v : operands) list.push_back(at(v));
-    if (choice >= 0) list.push_back(choice);
-    return out.add(Op::CustomCall, std::move(list),
-                   {{"call_target_name", std::string(name)},
-                    {"result_types", ir::encode_types(types)},
-                    {"sizes", to_integers(m.shape)}},
-                   {}, place);
-  };
-  for (const Node& node : graph.nodes) {
-    if (!node.results.empty() && at(node.results[0]) >= 0) continue;  // a gradient call gave it
+  ir::Values choices(matches.size(), -1);
+  return ir::rewrite(graph, [&](ir::Rewriting& r, const Node& node) -> std::optional<ir::Values> {
+    const auto call = [&](const char* name, const FewChannelShape& shape, const ir::Values& operands,
+                          const std::vector<TensorType>& types) {
+      return r.to.add(Op::CustomCall, operands,
+                      {{"call_target_name", std::string(name)},
+                       {"result_types", ir::encode_types(types)},
+                       {"sizes", to_integers(shape)}},
+                      {}, node.location);
+    };
+    if (node.results.empty()) return std::nullopt;
+    if (const Value given = r[node.results[0]]; given >= 0) return ir::Values{given};  // by a gradient call
     if (const auto found = gradient_at.find(&node); found != gradient_at.end()) {
       const Match& m = matches[found->second];
       std::vector<TensorType> types = types_of(m.shape).gradients;
       if (m.images_gradients.empty()) types.pop_back();
       const ir::Values results =
-          call(kGradient, m, {m.images, m.weights, m.gradient}, types, choices[found->second], node.location);
-      for (const Value v : m.weights_gradients) at(v) = results[0];
-      for (const Value v : m.bias_gradients) at(v) = results[1];
-      for (const Value v : m.images_gradients) at(v) = results[2];
+          call(kGradient, m.shape, {r[m.images], r[m.weights], r[m.gradient], choices[found->second]}, types);
+      for (const Value v : m.weights_gradients) r[v] = results[0];
+      for (const Value v : m.bias_gradients) r[v] = results[1];
+      for (const Value v : m.images_gradients) r[v] = results[2];
     }
-    if (const auto found = node.results.empty() ? forward_at.end() : forward_at.find(node.results[0]);
-        found != forward_at.end()) {
-      const Match& m = matches[found->second];
-      const Types types = types_of(m.shape);
-      const ir::Values results =
-          call(kForward, m, {m.images, m.weights, m.bias}, {types.result, types.choice}, -1, node.location);
-      at(m.pooled) = results[0];
-      choices[found->second] = results[1];
-      continue;
-    }
-    ir::Values operands;
-    for (const Value v : node.operands) operands.push_back(at(v));
-    const ir::Values results = out.append(node, std::move(operands), graph.types(node.results));
-    for (std::size_t i = 0; i < results.size(); ++i) at(node.results[i]) = results[i];
-  }
-  for (const Value v : graph.results) out.results.push_back(at(v));
-  return out;
+    const auto found = forward_at.find(node.results[0]);
+    if (found == forward_at.end()) return std::nullopt;
+    const Match& m = matches[found->second];
+    const Types types = types_of(m.shape);
+    const ir::Values results =
+        call(kForward, m.shape, {r[m.images], r[m.weights], r[m.bias]}, {types.result, types.choice});
+    choices[found->second] = results[1];
+    return ir::Values{results[0]};
+  });
 }
 
 std::unique_ptr<Call> make_few_channel_call(const ir::Node& node, std::span<const TensorType> operands, int threads) {

@@ -9,14 +9,9 @@
 
 #include "tessera/backend/cpu/call.hpp"
 #include "tessera/backend/cpu/jit.hpp"
-#include "tessera/pass/program.hpp"
+#include "tessera/pass/running.hpp"
 
 namespace tessera::cpu {
-
-/// What was measured of one step that is no loop and no branch.
-struct Measure {
-  double seconds = 0, runs = 0;
-};
 
 class Steps {
  public:
@@ -34,27 +29,24 @@ class Steps {
   /// Writes the addresses that stay: of temporaries and constants.
   void place(void** table, std::byte* arena) const;
   void bind_input(void** table, std::size_t input, void* memory) const {
-    for (const std::size_t slot : inputs_[input]) table[slot] = memory;
+    for (const std::size_t slot : slots_.inputs[input]) table[slot] = memory;
   }
   void bind_output(void** table, std::size_t output, void* memory) const {
-    for (const std::size_t slot : outputs_[output]) table[slot] = memory;
+    for (const std::size_t slot : slots_.outputs[output]) table[slot] = memory;
   }
   /// `measures`: null, or where to add what each step took.
-  void run(void** table, std::byte* scratch, Measure* measures) const;
+  void run(void** table, std::byte* scratch, pass::Measure* measures) const;
 
-  /// Names of what is measured, and of who does it; bytes and operations of one run of each.
-  struct Entry {
-    std::string name, by;
-    double bytes, operations;
-  };
-  void list(std::vector<Entry>& entries) const;
+  /// What is measured, in the order of the measures.
+  void list(std::vector<pass::Entry>& entries) const;
   /// One line a step, for people.
   [[nodiscard]] std::string describe(const std::string& indent) const;
 
  private:
   struct Inside {
     std::unique_ptr<Steps> steps;
-    std::size_t table = 0;  ///< where its part of the table begins
+    std::size_t table = 0;    ///< where its part of the table begins
+    std::size_t measure = 0;  ///< of its first step
   };
   struct Launch {
     const pass::Step* step = nullptr;
@@ -65,20 +57,15 @@ class Steps {
     std::size_t first = 0;    ///< of its arguments in the table
     std::size_t measure = 0;  ///< of its measures
     std::vector<Inside> inside;
-    std::size_t carried = 0;               ///< Loop: where the table keeps the pointers of what is carried
-    std::vector<std::size_t> slice_bytes;  ///< Loop: of sliced operands, then of stacked results
+    std::size_t carried = 0;  ///< Loop: where the table keeps the pointers of what is carried
   };
-  void prepare_inside(Launch& launch, std::span<const KernelFunction>& code);
-  void run_loop(const Launch& launch, void** table, std::byte* scratch, Measure* measures) const;
-  void run_branch(const Launch& launch, void** table, std::byte* scratch, Measure* measures) const;
-  [[nodiscard]] std::string name(const Launch& launch) const;
-  [[nodiscard]] std::string by(const Launch& launch) const;
+  struct Host;
+  [[nodiscard]] static std::string by(const Launch& launch);
 
   const pass::Program& program_;
   int threads_;
   std::vector<Launch> launches_;
-  std::vector<std::int32_t> slots_;  ///< the buffer behind each pointer of this program's own part of the table
-  std::vector<std::vector<std::size_t>> inputs_, outputs_;  ///< the slots of each
+  pass::Slots slots_;  ///< this program's own part of the table
   std::size_t table_size_ = 0, scratch_bytes_ = 0, measured_ = 0;
   bool needs_team_ = false;
 };

@@ -5,6 +5,7 @@
 
 #include "tessera/backend/cpu/library.hpp"
 #include "tessera/ir/build.hpp"
+#include "tessera/ir/rewrite.hpp"
 
 namespace tessera::cpu {
 namespace {
@@ -78,22 +79,11 @@ Value as_sum(const ir::Graph& from, const Node& node, ir::Graph& to, const Value
 }  // namespace
 
 ir::Graph use_sums_for_thin_products(const ir::Graph& from) {
-  ir::Graph to(from.name);
-  Values map(from.values.size(), -1);
-  const auto at = [](Value v) { return static_cast<std::size_t>(v); };
-  for (const Value p : from.parameters) map[at(p)] = to.parameter(from.type(p));
-  for (const Node& node : from.nodes) {
-    Values operands;
-    for (const Value v : node.operands) operands.push_back(map[at(v)]);
-    if (const Value sum = as_sum(from, node, to, operands); sum >= 0) {
-      map[at(node.results[0])] = sum;
-      continue;
-    }
-    const Values made = to.append(node, operands, from.types(node.results));
-    for (std::size_t i = 0; i < made.size(); ++i) map[at(node.results[i])] = made[i];
-  }
-  for (const Value v : from.results) to.results.push_back(map[at(v)]);
-  return to;
+  return ir::rewrite(from, [&](ir::Rewriting& r, const Node& node) -> std::optional<Values> {
+    const Value sum = as_sum(from, node, r.to, r.operands);
+    if (sum < 0) return std::nullopt;
+    return Values{sum};
+  });
 }
 
 ir::Graph prepare(const ir::Graph& graph) { return use_sums_for_thin_products(use_few_channel_kernels(graph)); }

@@ -416,25 +416,25 @@ class CudaExecutable final : public Executable {
   }
 
   void run_steps(std::vector<StepProfile>* profile) {
-    std::vector<Measure> measures(profile == nullptr ? 0 : steps_->measured());
+    std::vector<pass::Measure> measures(profile == nullptr ? 0 : steps_->measured());
     steps_->run(frame_->address() + scratch_offset_, profile == nullptr ? nullptr : measures.data());
-    if (profile == nullptr) return;
-    std::vector<Steps::Entry> entries;
-    steps_->list(entries);
-    for (std::size_t i = 0; i < entries.size(); ++i)
-      profile->push_back({entries[i].name, measures[i].seconds, entries[i].bytes * measures[i].runs,
-                          entries[i].operations * measures[i].runs});
+    if (profile != nullptr) *profile = pass::profile(entries(), measures);
+  }
+
+  [[nodiscard]] std::vector<pass::Entry> entries() const {
+    std::vector<pass::Entry> list;
+    steps_->list(list);
+    return list;
   }
 
   void print(const std::vector<StepProfile>& profile) const {
     const double peak = device_->properties().bytes_per_second;
-    std::vector<Steps::Entry> entries;
-    steps_->list(entries);
+    const std::vector<pass::Entry> list = entries();
     for (std::size_t i = 0; i < profile.size(); ++i) {
       const StepProfile& p = profile[i];
       const double rate = p.seconds > 0 ? p.bytes / p.seconds : 0;
       fmt::print(stderr, "{}: {}{}: {:.1f} us, {:.1f} GB/s ({:.0f} % of the memory's), {:.2f} TFLOP/s\n", program_.name,
-                 p.name, entries[i].by, p.seconds * 1e6, rate * 1e-9, peak > 0 ? 100 * rate / peak : 0,
+                 p.name, list[i].by, p.seconds * 1e6, rate * 1e-9, peak > 0 ? 100 * rate / peak : 0,
                  p.seconds > 0 ? p.operations / p.seconds * 1e-12 : 0);
     }
   }

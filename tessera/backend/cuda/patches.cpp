@@ -6,6 +6,7 @@
 #include <tuple>
 
 #include "tessera/ir/build.hpp"
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/pass/library_forms.hpp"
 
 namespace tessera::cuda {
@@ -87,123 +88,104 @@ Literal table(const pass::Convolution& c) {
   return places;
 }
 
-class Rewriter {
- public:
-  explicit Rewriter(const ir::Graph& from) : from_(from), to_(from.name), map_(from.values.size(), -1) {}
+/// Patches that were made, by their images and all that they depend on.
+using Known = std::map<std::tuple<Value, Shape, Shape, Integers, Integers, Integers>, Value>;
 
-  ir::Graph run() {
-    for (const Value p : from_.parameters) mapped(p) = to_.parameter(from_.type(p));
-    for (const Node& node : from_.nodes) {
-      if (const auto c = with_few_features(from_, node)) {
-        mapped(node.results[0]) = product(node, *c);
-        continue;
-      }
-      ir::Values operands;
-      for (const Value v : node.operands) operands.push_back(mapped(v));
-      const ir::Values made = to_.append(node, operands, from_.types(node.results));
-      for (std::size_t i = 0; i < made.size(); ++i) mapped(node.results[i]) = made[i];
-    }
-    for (const Value v : from_.results) to_.results.push_back(mapped(v));
-    return std::move(to_);
+/// Images as [batch, spatial dimensions, features]: how they lie in memory, whatever their dimensions are called.
+Value images(ir::Builder& build, Value v, const pass::View& view) {
+  Shape shape{view.dims[0]};
+  shape.insert(shape.end(), view.dims.begin() + 2, view.dims.end());
+  shape.push_back(view.dims[1]);
+  return build.reshape(v, shape);
+}
+/// Up to `extent` in dimension d, with zeros.
+Value padded(ir::Builder& build, Value v, std::size_t d, std::int64_t extent) {
+  const Shape& shape = build.shape(v);
+  if (shape[d] == extent) return v;
+  const Integers none(shape.size(), 0);
+  Integers high = none;
+  high[d] = extent - shape[d];
+  return build.pad(v, build.full(build.dtype(v), 0), none, high, none);
+}
+Value cut(ir::Builder& build, Value v, const Shape& shape) {
+  return build.shape(v) == shape ? v : build.slice(v, Integers(shape.size(), 0), shape);
+}
+
+/// [batch, places, padded elements of a patch: window, features].
+Value patches(ir::Builder& build, Value source, const pass::Convolution& c, Known& known) {
+  const auto key = std::tuple(source, c.weights.dims, c.destination.dims, c.strides, c.dilations, c.low);
+  if (const auto found = known.find(key); found != known.end()) return found->second;
+  const std::int64_t batch = c.source.dims[0];
+  Shape shape = table_shape(c);
+  shape.insert(shape.begin(), batch);
+  const auto last = static_cast<std::int64_t>(shape.size()) - 1;
+  const Value where = build.constant(table(c));
+  Shape each = build.shape(where);
+  each.push_back(1);
+  const Value image = build.reshape(source, {batch, element_count(c.source.dims) / batch});
+  const Value found = build.graph.add1(Op::Gather, {image, build.reshape(where, each)},
+                                       {{"offset_dims", Integers{0}},
+                                        {"collapsed_slice_dims", Integers{1}},
+                                        {"operand_batching_dims", Integers{}},
+                                        {"start_indices_batching_dims", Integers{}},
+                                        {"start_index_map", Integers{1}},
+                                        {"index_vector_dim", last},
+                                        {"slice_sizes", Integers{batch, 1}},
+                                        {"indices_are_sorted", false}},
+                                       {}, build.location);
+  Integers behind_batch;
+  for (std::int64_t d = 1; d <= last; ++d) behind_batch.push_back(d);
+  const Value inside = build.compare(where, build.zeros_like(where), "GE");
+  return known[key] = build.select(build.broadcast_in_dim(inside, shape, behind_batch), found, build.zeros_like(found));
+}
+
+/// The result of a convolution.
+Value product(ir::Builder build, const Node& node, const ir::Values& operands, const Shape& result,
+              const pass::Convolution& c, Known& known) {
+  const auto& a = node.attributes;
+  const std::size_t spatial = c.strides.size();
+  const Value rows = patches(build, operands[0], c, known);
+  const std::int64_t outputs = c.weights.dims[0], length = element_count(c.weights.dims) / outputs;
+  Integers all;  // the places
+  for (std::size_t d = 0; d <= spatial; ++d) all.push_back(static_cast<std::int64_t>(d));
+
+  if (c.pass == Pass::Forward) {
+    Integers order = a.integers("kernel_spatial_dimensions");
+    order.push_back(a.integer("kernel_input_feature_dimension"));
+    order.push_back(a.integer("kernel_output_feature_dimension"));
+    Value weights = build.reshape(build.transpose(operands[1], order), {length, outputs});
+    weights = padded(build, padded(build, weights, 0, aligned(length)), 1, aligned(outputs));
+    Value made = build.dot_general(rows, weights, {{}, {}, {static_cast<std::int64_t>(spatial) + 1}, {0}});
+    Shape shape = build.shape(made);
+    shape.back() = outputs;
+    return build.reshape(cut(build, made, shape), result);
   }
-
- private:
-  Value& mapped(Value v) { return map_[static_cast<std::size_t>(v)]; }
-
-  /// Images as [batch, spatial dimensions, features]: how they lie in memory, whatever their dimensions are called.
-  static Value images(ir::Builder& build, Value v, const pass::View& view) {
-    Shape shape{view.dims[0]};
-    shape.insert(shape.end(), view.dims.begin() + 2, view.dims.end());
-    shape.push_back(view.dims[1]);
-    return build.reshape(v, shape);
+  Value gradient = images(build, operands[1], c.destination);
+  gradient = padded(build, gradient, spatial + 1, aligned(outputs));
+  const Value made = cut(build, build.dot_general(rows, gradient, {{}, {}, all, all}), {length, outputs});
+  // [spatial dimensions, inputs, outputs], moved to where the node has them.
+  Integers from = a.integers("output_spatial_dimensions");
+  from.push_back(a.integer("output_batch_dimension"));
+  from.push_back(a.integer("output_feature_dimension"));
+  Shape shape;
+  Integers order(from.size());
+  for (std::size_t d = 0; d < from.size(); ++d) {
+    shape.push_back(result[static_cast<std::size_t>(from[d])]);
+    order[static_cast<std::size_t>(from[d])] = static_cast<std::int64_t>(d);
   }
-  /// Up to `extent` in dimension d, with zeros.
-  static Value padded(ir::Builder& build, Value v, std::size_t d, std::int64_t extent) {
-    const Shape& shape = build.shape(v);
-    if (shape[d] == extent) return v;
-    const Integers none(shape.size(), 0);
-    Integers high = none;
-    high[d] = extent - shape[d];
-    return build.pad(v, build.full(build.dtype(v), 0), none, high, none);
-  }
-  static Value cut(ir::Builder& build, Value v, const Shape& shape) {
-    return build.shape(v) == shape ? v : build.slice(v, Integers(shape.size(), 0), shape);
-  }
-
-  /// [batch, places, padded elements of a patch: window, features].
-  Value patches(ir::Builder& build, Value source, const pass::Convolution& c) {
-    const auto key = std::tuple(source, c.weights.dims, c.destination.dims, c.strides, c.dilations, c.low);
-    if (const auto known = patches_.find(key); known != patches_.end()) return known->second;
-    const std::int64_t batch = c.source.dims[0];
-    Shape shape = table_shape(c);
-    shape.insert(shape.begin(), batch);
-    const auto last = static_cast<std::int64_t>(shape.size()) - 1;
-    const Value where = build.constant(table(c));
-    Shape each = build.shape(where);
-    each.push_back(1);
-    const Value image = build.reshape(source, {batch, element_count(c.source.dims) / batch});
-    const Value found = build.graph.add1(Op::Gather, {image, build.reshape(where, each)},
-                                         {{"offset_dims", Integers{0}},
-                                          {"collapsed_slice_dims", Integers{1}},
-                                          {"operand_batching_dims", Integers{}},
-                                          {"start_indices_batching_dims", Integers{}},
-                                          {"start_index_map", Integers{1}},
-                                          {"index_vector_dim", last},
-                                          {"slice_sizes", Integers{batch, 1}},
-                                          {"indices_are_sorted", false}},
-                                         {}, build.location);
-    Integers behind_batch;
-    for (std::int64_t d = 1; d <= last; ++d) behind_batch.push_back(d);
-    const Value inside = build.compare(where, build.zeros_like(where), "GE");
-    return patches_[key] =
-               build.select(build.broadcast_in_dim(inside, shape, behind_batch), found, build.zeros_like(found));
-  }
-
-  Value product(const Node& node, const pass::Convolution& c) {
-    ir::Builder build{to_, node.location};
-    const auto& a = node.attributes;
-    const std::size_t spatial = c.strides.size();
-    const Value rows = patches(build, mapped(node.operands[0]), c);
-    const std::int64_t outputs = c.weights.dims[0], length = element_count(c.weights.dims) / outputs;
-    const Shape& result = from_.shape(node.results[0]);
-    Integers all;  // the places
-    for (std::size_t d = 0; d <= spatial; ++d) all.push_back(static_cast<std::int64_t>(d));
-
-    if (c.pass == Pass::Forward) {
-      Integers order = a.integers("kernel_spatial_dimensions");
-      order.push_back(a.integer("kernel_input_feature_dimension"));
-      order.push_back(a.integer("kernel_output_feature_dimension"));
-      Value weights = build.reshape(build.transpose(mapped(node.operands[1]), order), {length, outputs});
-      weights = padded(build, padded(build, weights, 0, aligned(length)), 1, aligned(outputs));
-      Value made = build.dot_general(rows, weights, {{}, {}, {static_cast<std::int64_t>(spatial) + 1}, {0}});
-      Shape shape = build.shape(made);
-      shape.back() = outputs;
-      return build.reshape(cut(build, made, shape), result);
-    }
-    Value gradient = images(build, mapped(node.operands[1]), c.destination);
-    gradient = padded(build, gradient, spatial + 1, aligned(outputs));
-    const Value made = cut(build, build.dot_general(rows, gradient, {{}, {}, all, all}), {length, outputs});
-    // [spatial dimensions, inputs, outputs], moved to where the node has them.
-    Integers from = a.integers("output_spatial_dimensions");
-    from.push_back(a.integer("output_batch_dimension"));
-    from.push_back(a.integer("output_feature_dimension"));
-    Shape shape;
-    Integers order(from.size());
-    for (std::size_t d = 0; d < from.size(); ++d) {
-      shape.push_back(result[static_cast<std::size_t>(from[d])]);
-      order[static_cast<std::size_t>(from[d])] = static_cast<std::int64_t>(d);
-    }
-    return build.transpose(build.reshape(made, shape), order);
-  }
-
-  const ir::Graph& from_;
-  ir::Graph to_;
-  ir::Values map_;
-  std::map<std::tuple<Value, Shape, Shape, Integers, Integers, Integers>, Value> patches_;
-};
+  return build.transpose(build.reshape(made, shape), order);
+}
 
 }  // namespace
 
-ir::Graph few_features_as_products(const ir::Graph& graph) { return Rewriter(graph).run(); }
+ir::Graph few_features_as_products(const ir::Graph& from) {
+  Known known;
+  return ir::rewrite(from, [&](ir::Rewriting& r, const Node& node) -> std::optional<ir::Values> {
+    const auto c = with_few_features(from, node);
+    if (!c) return std::nullopt;
+    const ir::Builder build{r.to, node.location};
+    return ir::Values{product(build, node, r.operands, from.shape(node.results[0]), *c, known)};
+  });
+}
 
 }  // namespace tessera::cuda

@@ -7,7 +7,6 @@
 #include <limits>
 
 #include "tessera/core/error.hpp"
-#include "tessera/ir/control.hpp"
 
 namespace tessera::cuda {
 namespace {
@@ -22,16 +21,13 @@ std::size_t aligned(std::size_t bytes) { return std::max<std::size_t>(1, (bytes 
 
 Steps::Steps(Device& device, const pass::Program& program, std::span<const Function>& functions,
              const MakeCall& make_call)
-    : device_(device),
-      program_(program),
-      inputs_(static_cast<std::size_t>(program.inputs)),
-      outputs_(static_cast<std::size_t>(program.outputs)) {
+    : device_(device), program_(program), slots_(program), addresses_(slots_.buffers.size()) {
   for (const Step& step : program.steps) {
+    const std::size_t first = slots_.first[launches_.size()];
     Launch& launch = launches_.emplace_back();
     launch.step = &step;
-    launch.first = arguments_.size();
+    launch.first = first;
     launch.measure = measured_;
-    arguments_.insert(arguments_.end(), step.buffers.begin(), step.buffers.end());
     switch (step.kind) {
       case Step::Kind::Kernel: prepare_kernel(launch, functions); break;
       case Step::Kind::Library:
@@ -43,19 +39,13 @@ Steps::Steps(Device& device, const pass::Program& program, std::span<const Funct
       case Step::Kind::Branch: capturable_ = false; break;
     }
     for (const pass::Program& inner : step.inner.programs) {
-      launch.inside.push_back(std::make_unique<Steps>(device, inner, functions, make_call));
-      scratch_bytes_ = std::max(scratch_bytes_, launch.inside.back()->scratch_bytes());
-      capturable_ = capturable_ && launch.inside.back()->capturable();
-      measured_ += launch.inside.back()->measured();
+      const Inside& inside =
+          launch.inside.emplace_back(std::make_unique<Steps>(device, inner, functions, make_call), measured_);
+      scratch_bytes_ = std::max(scratch_bytes_, inside.steps->scratch_bytes());
+      capturable_ = capturable_ && inside.steps->capturable();
+      measured_ += inside.steps->measured();
     }
     if (launch.inside.empty()) ++measured_;
-  }
-  addresses_.resize(arguments_.size());
-  for (std::size_t slot = 0; slot < arguments_.size(); ++slot) {
-    const Buffer& buffer = program.buffers.at(static_cast<std::size_t>(arguments_[slot]));
-    const auto index = static_cast<std::size_t>(buffer.index);
-    if (buffer.kind == Buffer::Kind::Input) inputs_.at(index).push_back(slot);
-    if (buffer.kind == Buffer::Kind::Output) outputs_.at(index).push_back(slot);
   }
 }
 
@@ -76,7 +66,7 @@ std::size_t Steps::constant_bytes() const {
   std::size_t bytes = 0;
   for (const Literal& constant : program_.constants) bytes += aligned(constant.bytes());
   for (const Launch& launch : launches_)
-    for (const auto& inside : launch.inside) bytes += inside->constant_bytes();
+    for (const Inside& inside : launch.inside) bytes += inside.steps->constant_bytes();
   return bytes;
 }
 
@@ -87,22 +77,55 @@ void Steps::place(DevicePointer arena, DevicePointer& constants) {
     at.push_back(constants);
     constants += aligned(constant.bytes());
   }
-  for (std::size_t slot = 0; slot < arguments_.size(); ++slot) {
-    const Buffer& buffer = program_.buffers[static_cast<std::size_t>(arguments_[slot])];
+  for (std::size_t slot = 0; slot < slots_.buffers.size(); ++slot) {
+    const Buffer& buffer = program_.buffers[static_cast<std::size_t>(slots_.buffers[slot])];
     if (buffer.kind == Buffer::Kind::Temporary) addresses_[slot] = arena + buffer.offset;
     if (buffer.kind == Buffer::Kind::Constant) addresses_[slot] = at.at(static_cast<std::size_t>(buffer.index));
   }
   for (const Launch& launch : launches_)
-    for (const auto& inside : launch.inside)
-      inside->place(addresses_[launch.first + launch.step->buffers.size() - 1] + launch.step->inner.arena, constants);
+    for (const Inside& inside : launch.inside)
+      inside.steps->place(addresses_[launch.first + launch.step->buffers.size() - 1] + launch.step->inner.arena,
+                          constants);
 }
 
-void Steps::run(DevicePointer scratch, Measure* measures) {
+/// The memory of the device, and what runs inside of a step: a Machine of pass/running.hpp.
+struct Steps::Gpu {
+  Steps& steps;
+  const Launch& launch;
+  DevicePointer scratch = 0;
+  pass::Measure* measures = nullptr;
+
+  static DevicePointer at(DevicePointer address, std::size_t bytes) { return address + bytes; }
+  void read(void* to, DevicePointer address, std::size_t bytes) const {
+    steps.device_.download(static_cast<std::byte*>(to), address, bytes);
+  }
+  void write(DevicePointer address, const std::byte* from, std::size_t bytes) const {
+    steps.device_.upload(address, from, bytes);
+  }
+  void copy(DevicePointer to, DevicePointer from, std::size_t bytes) const {
+    steps.device_.check(steps.device_.driver().copy(to, from, bytes, steps.device_.stream()),
+                        [&] { return "while copying what a loop of " + steps.program_.name + " carries"; });
+  }
+  void bind_input(std::size_t program, std::size_t input, DevicePointer address) const {
+    launch.inside[program].steps->bind_input(input, address);
+  }
+  void bind_output(std::size_t program, std::size_t output, DevicePointer address) const {
+    launch.inside[program].steps->bind_output(output, address);
+  }
+  void run(std::size_t program) const {
+    const Inside& inside = launch.inside[program];
+    inside.steps->run(scratch, measures == nullptr ? nullptr : measures + inside.measure);
+  }
+};
+
+void Steps::run(DevicePointer scratch, pass::Measure* measures) {
   for (const Launch& launch : launches_) {
+    const DevicePointer* const arguments = addresses_.data() + launch.first;
     if (launch.step->kind == Step::Kind::Loop) {
-      run_loop(launch, scratch, measures);
+      std::vector<DevicePointer> carried(launch.step->inner.carried);
+      pass::run_loop(Gpu{*this, launch, scratch, measures}, *launch.step, arguments, carried.data());
     } else if (launch.step->kind == Step::Kind::Branch) {
-      run_branch(launch, scratch, measures);
+      pass::run_branch(Gpu{*this, launch, scratch, measures}, *launch.step, arguments);
     } else if (measures == nullptr) {
       run_step(launch, scratch);
     } else {
@@ -114,10 +137,12 @@ void Steps::run(DevicePointer scratch, Measure* measures) {
 }
 
 void Steps::run_step(const Launch& launch, DevicePointer scratch) {
-  if (launch.step->kind == Step::Kind::Host) return run_on_host(launch);
+  const DevicePointer* const arguments = addresses_.data() + launch.first;
+  if (launch.step->kind == Step::Kind::Host)
+    return pass::run_on_host(Gpu{*this, launch, scratch}, *launch.step, arguments);
   const std::size_t count = launch.step->buffers.size();
   if (launch.call) {
-    launch.call->run({addresses_.data() + launch.first, count}, scratch, device_.stream());
+    launch.call->run({arguments, count}, scratch, device_.stream());
     return;
   }
   if (launch.blocks == 0) return;
@@ -128,135 +153,24 @@ void Steps::run_step(const Launch& launch, DevicePointer scratch) {
                 [&] { return "while launching " + where(launch); });
 }
 
-/// A custom call by its row's reference, on copies.
-void Steps::run_on_host(const Launch& launch) {
-  const Step& step = *launch.step;
-  const DevicePointer* const arguments = addresses_.data() + launch.first;
-  const std::size_t operands = step.library.operand_types.size();
-  std::vector<Literal> values;
-  for (std::size_t i = 0; i < operands; ++i) {
-    Literal& value = values.emplace_back(step.library.operand_types[i]);
-    device_.download(value.data(), arguments[i], value.bytes());
-  }
-  const std::vector<Literal> results = ir::primitive(step.library.node.op).evaluate(step.library.node, values);
-  for (std::size_t i = 0; operands + i < step.buffers.size() && i < results.size(); ++i)
-    device_.upload(arguments[operands + i], results[i].data(), results[i].bytes());
-}
-
-void Steps::copy(DevicePointer to, DevicePointer from, std::size_t bytes) {
-  if (to == from || bytes == 0) return;
-  device_.check(device_.driver().copy(to, from, bytes, device_.stream()),
-                [&] { return "while copying what a loop of " + program_.name + " carries"; });
-}
-
-void Steps::run_loop(const Launch& launch, DevicePointer scratch, Measure* measures) {
-  const pass::Inner& inner = launch.step->inner;
-  const DevicePointer* arguments = addresses_.data() + launch.first;
-  const std::size_t operands = launch.step->library.node.operands.size(), first = inner.constants + inner.carried;
-  const DevicePointer* results = arguments + operands;
-  const DevicePointer memory = arguments[launch.step->buffers.size() - 1];
-  Steps& body = *launch.inside[0];
-  const auto bytes = [&](std::size_t argument) {
-    return byte_size(program_.buffers[static_cast<std::size_t>(launch.step->buffers[argument])].type);
-  };
-  std::vector<DevicePointer> carried(arguments + inner.constants, arguments + first);  // where each lies now
-  for (std::size_t i = 0; i < inner.constants; ++i) body.bind_input(i, arguments[i]);
-  for (std::size_t c = 0; c < inner.carried; ++c) {
-    if (!inner.in_place[c]) continue;
-    copy(results[c], carried[c], bytes(operands + c));
-    carried[c] = results[c];
-  }
-  const auto holds = [&] {
-    Steps& condition = *launch.inside[1];
-    for (std::size_t i = 0; i < inner.constants; ++i) condition.bind_input(i, arguments[i]);
-    for (std::size_t c = 0; c < inner.carried; ++c) condition.bind_input(inner.constants + c, carried[c]);
-    condition.bind_output(0, memory + inner.answer);
-    condition.run(scratch, measures == nullptr ? nullptr : measures + launch.measure + body.measured());
-    std::byte answer{};
-    device_.download(&answer, memory + inner.answer, 1);
-    return answer != std::byte{0};
-  };
-  const bool counted = inner.steps != pass::kUntilFalse;
-  const std::size_t sliced = operands - first, stacked = inner.slices.size() - sliced;
-  for (std::int64_t step = 0; counted ? step < inner.steps : holds(); ++step) {
-    const auto at = static_cast<std::size_t>(inner.reverse ? inner.steps - 1 - step : step);
-    const auto slice = [&](std::size_t argument, std::size_t& size) {
-      size = bytes(argument) / static_cast<std::size_t>(inner.steps);
-      return arguments[argument] + at * size;
-    };
-    std::size_t size = 0;
-    for (std::size_t i = 0; i < sliced; ++i) {
-      DevicePointer address = slice(first + i, size);
-      if (inner.slices[i] != pass::kNoPlace) {
-        copy(memory + inner.slices[i], address, size);
-        address = memory + inner.slices[i];
-      }
-      body.bind_input(first + i, address);
-    }
-    for (std::size_t r = 0; r < stacked; ++r) {
-      const std::size_t place = inner.slices[sliced + r];
-      body.bind_output(inner.carried + r,
-                       place != pass::kNoPlace ? memory + place : slice(operands + inner.carried + r, size));
-    }
-    // In turn, so that the last of a known number of steps writes the result.
-    const bool to_result = counted ? (inner.steps - 1 - step) % 2 == 0 : step % 2 == 0;
-    for (std::size_t c = 0; c < inner.carried; ++c) {
-      body.bind_input(inner.constants + c, carried[c]);
-      if (!inner.in_place[c]) carried[c] = to_result ? results[c] : memory + inner.spare[c];
-      body.bind_output(c, carried[c]);
-    }
-    body.run(scratch, measures == nullptr ? nullptr : measures + launch.measure);
-    for (std::size_t r = 0; r < stacked; ++r)
-      if (const std::size_t place = inner.slices[sliced + r]; place != pass::kNoPlace) {
-        const DevicePointer to = slice(operands + inner.carried + r, size);
-        copy(to, memory + place, size);
-      }
-  }
-  for (std::size_t c = 0; c < inner.carried; ++c) copy(results[c], carried[c], bytes(operands + c));
-}
-
-void Steps::run_branch(const Launch& launch, DevicePointer scratch, Measure* measures) {
-  const DevicePointer* arguments = addresses_.data() + launch.first;
-  const ir::Node& node = launch.step->library.node;
-  std::int32_t selector = 0;
-  device_.download(reinterpret_cast<std::byte*>(&selector), arguments[0], node.op == ir::Op::If ? 1 : sizeof selector);
-  const std::size_t branch = ir::branch_of(node, selector);
-  Steps& steps = *launch.inside[branch];
-  for (std::size_t i = 1; i < node.operands.size(); ++i) steps.bind_input(i - 1, arguments[i]);
-  for (std::size_t r = 0; r < node.results.size(); ++r) steps.bind_output(r, arguments[node.operands.size() + r]);
-  if (measures != nullptr) {
-    measures += launch.measure;
-    for (std::size_t b = 0; b < branch; ++b) measures += launch.inside[b]->measured();
-  }
-  steps.run(scratch, measures);
-}
-
-std::string Steps::name(const Launch& launch) const {
-  const Step& step = *launch.step;
-  if (step.kind == Step::Kind::Kernel) return step.kernel.name;
-  std::string text(ir::name(step.library.node.op));
-  if (step.kind == Step::Kind::Library) text += " " + tessera::to_string(step.library.result_type);
-  return text;
-}
-
-std::string Steps::by(const Launch& launch) const {
+std::string Steps::by(const Launch& launch) {
   return launch.call ? " by " + launch.call->implementation()
                      : fmt::format(" [{} x {}]", launch.blocks, launch.threads);
 }
 
 std::string Steps::where(const Launch& launch) const {
   const Step& step = *launch.step;
-  std::string text = fmt::format("step {} of {}: {}", &launch - launches_.data(), program_.name, name(launch));
+  std::string text = fmt::format("step {} of {}: {}", &launch - launches_.data(), program_.name, pass::step_name(step));
   if (step.location.known()) text += " at " + tessera::to_string(step.location);
   for (const std::int32_t b : step.buffers) text += "\n      " + program_.buffers[static_cast<std::size_t>(b)].name;
   return text;
 }
 
-void Steps::list(std::vector<Entry>& entries) const {
+void Steps::list(std::vector<pass::Entry>& entries) const {
   for (const Launch& launch : launches_) {
     if (launch.inside.empty())
-      entries.push_back({name(launch), by(launch), launch.step->bytes, launch.step->operations});
-    for (const auto& inside : launch.inside) inside->list(entries);
+      entries.push_back({pass::step_name(*launch.step), by(launch), launch.step->bytes, launch.step->operations});
+    for (const Inside& inside : launch.inside) inside.steps->list(entries);
   }
 }
 
@@ -264,13 +178,13 @@ std::string Steps::describe(const std::string& indent) const {
   std::string text;
   for (std::size_t i = 0; i < launches_.size(); ++i) {
     const Launch& launch = launches_[i];
-    text += fmt::format("{}step {}: {}", indent, i, name(launch));
+    text += fmt::format("{}step {}: {}", indent, i, pass::step_name(*launch.step));
     if (launch.call)
       text += " by " + launch.call->implementation();
     else if (launch.inside.empty())
       text += fmt::format(", {} blocks of {} threads", launch.blocks, launch.threads);
     text += '\n';
-    for (const auto& inside : launch.inside) text += inside->describe(indent + "  ");
+    for (const Inside& inside : launch.inside) text += inside.steps->describe(indent + "  ");
   }
   return text;
 }
@@ -278,8 +192,8 @@ std::string Steps::describe(const std::string& indent) const {
 std::string Steps::summary() const {
   std::string text;
   for (const Launch& launch : launches_) {
-    text += (text.empty() ? "" : ", ") + name(launch);
-    for (const auto& inside : launch.inside) text += " (" + inside->summary() + ")";
+    text += (text.empty() ? "" : ", ") + pass::step_name(*launch.step);
+    for (const Inside& inside : launch.inside) text += " (" + inside.steps->summary() + ")";
   }
   return text;
 }

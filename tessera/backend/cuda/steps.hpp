@@ -11,16 +11,11 @@
 
 #include "tessera/backend/cuda/call.hpp"
 #include "tessera/backend/cuda/device.hpp"
-#include "tessera/pass/program.hpp"
+#include "tessera/pass/running.hpp"
 
 namespace tessera::cuda {
 
 using MakeCall = std::function<std::unique_ptr<Call>(const pass::LibraryCall& call)>;
-
-/// What was measured of one step that is no loop and no branch.
-struct Measure {
-  double seconds = 0, runs = 0;
-};
 
 class Steps {
  public:
@@ -41,22 +36,22 @@ class Steps {
 
   /// Copies the constants to the device, from `constants` on, and takes note of where all that stays lies.
   void place(DevicePointer arena, DevicePointer& constants);
-  void bind_input(std::size_t input, DevicePointer address) { bind(inputs_[input], address); }
-  void bind_output(std::size_t output, DevicePointer address) { bind(outputs_[output], address); }
+  void bind_input(std::size_t input, DevicePointer address) { bind(slots_.inputs[input], address); }
+  void bind_output(std::size_t output, DevicePointer address) { bind(slots_.outputs[output], address); }
   /// Enqueues everything. `measures`: null, or where to add what each step took; then it waits for each.
-  void run(DevicePointer scratch, Measure* measures);
+  void run(DevicePointer scratch, pass::Measure* measures);
 
-  /// A step: its name, by whom or how wide it runs, bytes and operations of one run.
-  struct Entry {
-    std::string name, by;
-    double bytes, operations;
-  };
-  void list(std::vector<Entry>& entries) const;
+  /// What is measured, in the order of the measures.
+  void list(std::vector<pass::Entry>& entries) const;
   [[nodiscard]] std::string describe(const std::string& indent) const;
   /// The names of all steps, loops with what is inside.
   [[nodiscard]] std::string summary() const;
 
  private:
+  struct Inside {
+    std::unique_ptr<Steps> steps;
+    std::size_t measure = 0;  ///< of its first step
+  };
   struct Launch {
     const pass::Step* step = nullptr;
     Function function = nullptr;
@@ -64,28 +59,23 @@ class Steps {
     std::unique_ptr<Call> call;
     std::size_t first = 0;    ///< of its arguments
     std::size_t measure = 0;  ///< of its measures
-    std::vector<std::unique_ptr<Steps>> inside;
+    std::vector<Inside> inside;
   };
   void prepare_kernel(Launch& launch, std::span<const Function>& functions);
   void bind(const std::vector<std::size_t>& slots, DevicePointer address) {
     for (const std::size_t slot : slots) addresses_[slot] = address;
   }
   void run_step(const Launch& launch, DevicePointer scratch);
-  void run_on_host(const Launch& launch);
-  void run_loop(const Launch& launch, DevicePointer scratch, Measure* measures);
-  void run_branch(const Launch& launch, DevicePointer scratch, Measure* measures);
-  void copy(DevicePointer to, DevicePointer from, std::size_t bytes);
-  [[nodiscard]] std::string name(const Launch& launch) const;
-  [[nodiscard]] std::string by(const Launch& launch) const;
+  struct Gpu;
+  [[nodiscard]] static std::string by(const Launch& launch);
   /// The step for messages: its kernel, what that computes with shapes and the user's lines, and the program.
   [[nodiscard]] std::string where(const Launch& launch) const;
 
   Device& device_;
   const pass::Program& program_;
   std::vector<Launch> launches_;
-  std::vector<std::int32_t> arguments_;   ///< the buffer behind each argument of each step
-  std::vector<DevicePointer> addresses_;  ///< of these, in the run being enqueued
-  std::vector<std::vector<std::size_t>> inputs_, outputs_;
+  pass::Slots slots_;
+  std::vector<DevicePointer> addresses_;  ///< what stands in them, in the run being enqueued
   std::vector<void*> parameters_;
   std::size_t scratch_bytes_ = 0, measured_ = 0;
   bool capturable_ = true;

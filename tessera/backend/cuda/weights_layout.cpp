@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "tessera/ir/build.hpp"
+#include "tessera/ir/rewrite.hpp"
 #include "tessera/pass/library_forms.hpp"
 
 namespace tessera::cuda {
@@ -67,30 +68,22 @@ void renumber(Node& node, bool computed, const Integers& places) {
 }  // namespace
 
 ir::Graph arrange_weights(const ir::Graph& from) {
-  ir::Graph to(from.name);
-  ir::Values map(from.values.size(), -1);
-  const auto mapped = [&](ir::Value v) -> ir::Value& { return map[static_cast<std::size_t>(v)]; };
-  for (const ir::Value p : from.parameters) mapped(p) = to.parameter(from.type(p));
-  for (const Node& node : from.nodes) {
-    Node copy = node;
-    for (ir::Value& v : copy.operands) v = mapped(v);
-    std::vector<TensorType> types = from.types(node.results);
-    ir::Builder build{to, node.location};
+  return ir::rewrite(from, [&](ir::Rewriting& r, const Node& node) -> std::optional<ir::Values> {
     const auto weights = weights_to_arrange(from, node);
-    if (weights) {
-      renumber(copy, weights->computed, inverse(weights->order));
-      if (weights->computed)
-        for (std::size_t d = 0; d < weights->order.size(); ++d)
-          types[0].shape[d] = from.shape(node.results[0])[static_cast<std::size_t>(weights->order[d])];
-      else
-        copy.operands[1] = build.transpose(copy.operands[1], weights->order);
+    if (!weights) return std::nullopt;
+    ir::Builder build{r.to, node.location};
+    Node copy = node;
+    renumber(copy, weights->computed, inverse(weights->order));
+    TensorType type = from.type(node.results[0]);
+    if (!weights->computed) {
+      r.operands[1] = build.transpose(r.operands[1], weights->order);
+      return r.to.append(copy, r.operands, {&type, 1});
     }
-    ir::Values made = to.append(copy, copy.operands, types);
-    if (weights && weights->computed) made[0] = build.transpose(made[0], inverse(weights->order));
-    for (std::size_t i = 0; i < made.size(); ++i) mapped(node.results[i]) = made[i];
-  }
-  for (const ir::Value v : from.results) to.results.push_back(mapped(v));
-  return to;
+    for (std::size_t d = 0; d < weights->order.size(); ++d)
+      type.shape[d] = from.shape(node.results[0])[static_cast<std::size_t>(weights->order[d])];
+    const ir::Value made = r.to.append(copy, r.operands, {&type, 1})[0];
+    return ir::Values{build.transpose(made, inverse(weights->order))};
+  });
 }
 
 }  // namespace tessera::cuda
