@@ -35,7 +35,8 @@ const std::vector<Verb>& verbs() {
        "Pictures are PNG, JPEG or NPY; they are brought to the size and the colours that the run was trained with.",
        add_predict},
       {"translate", "sentences on standard input to sentences on standard output",
-       "tessera translate runs/en-de < letter.txt\necho 'A dog runs.' | tessera translate runs/en-de --beam 1",
+       "tessera translate runs/en-de < letter.txt\necho 'A dog runs.' | tessera translate runs/en-de --beam 1\n"
+       "tessera translate runs/en-de --nbest 5 --attention pictures.html < letter.txt",
        "Each line gives one line, in order. A line without text gives an empty one, and so does one of more than 65536 "
        "bytes.",
        add_translate},

@@ -220,6 +220,13 @@ std::vector<Case> control_cases() {
   list.push_back(case_of("top_k of many", {f32({2, 50})}, [](Builder& b, const Values& p) {
     return b.graph.add(Op::TopK, p, {{"k", std::int64_t{40}}});
   }));
+  // Long rows go by parts; equal elements in several of them, and a last part that is not whole.
+  list.push_back(case_of("top_k of long rows", {f32({2, 403})}, [](Builder& b, const Values& p) {
+    return b.graph.add(Op::TopK, p, {{"k", std::int64_t{5}}});
+  }));
+  list.push_back(case_of("top_k of equal elements", {{DType::I8, {2, 3, 600}}}, [](Builder& b, const Values& p) {
+    return b.graph.add(Op::TopK, p, {{"k", std::int64_t{8}}});
+  }));
   list.push_back(case_of("top_k of special values", {f32({9})}, [](Builder& b, const Values& p) {
     return b.graph.add(Op::TopK, p, {{"k", std::int64_t{9}}});
   }));

@@ -93,6 +93,36 @@ def attention(kind):
     }
 
 
+def multi_head(masked):
+    """Queries of another length than the memory; `masked`: ragged memories, and queries that see no later position."""
+    features, heads, steps = 6, 2, 4
+    layer = torch.nn.MultiheadAttention(features, heads, batch_first=True)
+    with torch.no_grad():
+        for parameter in layer.parameters():
+            parameter.copy_(torch.randn_like(parameter).mul(0.5).round(decimals=4))
+    query, memory = inputs(BATCH, steps, features), inputs(BATCH, TIME, features)
+    allowed = torch.ones(BATCH, steps, TIME, dtype=torch.bool)
+    if masked:
+        within = torch.arange(TIME) < torch.tensor([5, 2, 4])[:, None]
+        allowed = within[:, None, :] & (torch.arange(TIME) <= torch.arange(steps)[:, None])
+    context, weights = layer(query, memory, memory, attn_mask=~allowed.repeat_interleave(heads, 0),
+                             average_attn_weights=False)
+    weight = inputs(*context.shape).detach()
+    (context * weight).sum().backward()
+
+    def parameters(part):
+        maps = zip(part(layer.in_proj_weight).chunk(3), part(layer.in_proj_bias).chunk(3))
+        for w, b in [*maps, (part(layer.out_proj.weight), part(layer.out_proj.bias))]:
+            yield values(w.T)
+            yield values(b)
+
+    return {
+        "heads": heads, "query": values(query), "memory": values(memory), "allowed": allowed.int().flatten().tolist(),
+        "weight": values(weight), "parameters": list(parameters(itself)), "context": values(context),
+        "weights": values(weights), "gradients": [*parameters(gradient), values(query.grad), values(memory.grad)],
+    }
+
+
 def cross_entropy(smoothing):
     logits, labels = inputs(BATCH, TIME, 6), torch.tensor([[1, 0, 5, 2, 3], [4, 4, -100, -100, -100], [0, 1, 2, 3, -100]])
     loss = functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=smoothing)
@@ -107,6 +137,7 @@ cases = {
                   for layers, both, ragged in [(1, False, False), (2, True, True)]],
     "attention": [attention(kind) for kind in ["additive", "dot"]],
     "cross_entropy": [cross_entropy(smoothing) for smoothing in [0.0, 0.1]],
+    "multi_head": [multi_head(masked) for masked in [False, True]],
 }
 lists = [f'  {json.dumps(key)}: [\n' + ",\n".join("   " + json.dumps(case) for case in value) + "\n  ]"
          for key, value in cases.items() if isinstance(value, list)]

@@ -334,6 +334,27 @@ TEST(Attention, ValuesAndGradientsArePyTorchs) {
     }
 }
 
+TEST(Attention, HeadsArePyTorchs) {
+  for (const Json& one : recorded().at("multi_head"))
+    for (const DType dtype : {DType::F64, DType::F32}) {
+      const double tolerance = dtype == DType::F64 ? 1e-11 : 1e-5;
+      nn::MultiHeadAttention attention(Key(1), 6, one.at("heads").get<std::int64_t>());
+      unflatten_tree(attention, arrays_of(one.at("parameters"), dtype));
+      const Array query = array_of(one.at("query"), dtype), memory = array_of(one.at("memory"), dtype),
+                  weight = array_of(one.at("weight"), dtype);
+      const Array allowed =
+          reshape(ints(one.at("allowed").get<std::vector<std::int32_t>>()), {3, query.shape(1), memory.shape(1)}) != 0;
+      const auto loss = [&](const nn::MultiHeadAttention& a, const Array& q, const Array& m) {
+        const auto [context, weights] = a(q, a.project(m), allowed);
+        return std::tuple(sum(context * weight), context, weights);
+      };
+      const auto [results, gradients] = jit(value_and_grad<0, 1, 2>(loss))(attention, query, memory);
+      expect_near(std::get<1>(results), array_of(one.at("context"), dtype), tolerance);
+      expect_near(std::get<2>(results), array_of(one.at("weights"), dtype), tolerance);
+      expect_all_near(flatten_tree(gradients), arrays_of(one.at("gradients"), dtype), tolerance);
+    }
+}
+
 TEST(Attention, WeightsAreOfWhatTheMaskAllows) {
   const Array memory = sample(1, {3, 4, 5}), query = sample(2, {3, 5});
   const nn::DotAttention dot;
@@ -415,6 +436,10 @@ TEST(Recurrent, ErrorsSayWhatAndWhere) {
   EXPECT_MESSAGE(attention.project(zeros({2, 5, 4})), "this layer takes a memory [batch, time, 3]");
   EXPECT_MESSAGE(attention(zeros({2, 3}), attention.project(x), x), "queries are [batch, 4] or [batch, steps, 4]");
   EXPECT_MESSAGE(attention(zeros({2, 4}), attention.project(x), x, ints({5, 2})), "a mask bool [batch, time]");
+  EXPECT_MESSAGE(nn::MultiHeadAttention(Key(1), 6, 4), "the features are a multiple of the heads");
+  const nn::MultiHeadAttention heads(Key(1), 4, 2);
+  EXPECT_MESSAGE(heads.project(zeros({2, 5, 3})), "this layer takes a memory [batch, time, 4]");
+  EXPECT_MESSAGE(heads(zeros({2, 4}), heads.project(zeros({2, 5, 4}))), "queries are [batch, steps, 4]");
   EXPECT_MESSAGE(nn::weighted_cross_entropy(zeros({2, 3}), ints({0, 1}), ones({3})), "one weight for each label");
 }
 

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 #include <random>
 
 #include "device.hpp"
@@ -127,8 +128,35 @@ TEST_F(Translating, LearnsALanguageAndWritesWhatARunHolds) {
   EXPECT_EQ(translate(trained.model, std::vector<string>{"one two three"}, kBeam)[0], said[2]);
 
   EXPECT_HAS(failure([&] { (void)translate(trained.model, lines, 0); }), "a beam of 0");
+
+  // Several translations of a line, the best first, all different; one for a line without text.
+  const auto best = translate.best(trained.model, lines, 4, 3);
+  ASSERT_EQ(best.size(), lines.size());
+  EXPECT_EQ(best[1].size(), 1U);
+  ASSERT_EQ(best[2].size(), 3U);
+  EXPECT_EQ(best[2][0].text, "THREE TWO ONE");
+  EXPECT_GT(best[2][0].score, best[2][1].score);
+  EXPECT_GE(best[2][1].score, best[2][2].score);
+  EXPECT_NE(best[2][1].text, best[2][2].text);
+  EXPECT_EQ(best[5].size(), 3U) << "of a line in parts";
+  EXPECT_HAS(failure([&] { (void)translate.best(trained.model, lines, 4, 5); }), "at most 4 translations, not 5");
+
+  // A translation attends to what it translates: here to the words from the last to the first.
+  const std::vector<string> source{"red green", "cat"}, target{"GREEN RED", "CAT"};
+  const std::vector<Alignment> alignments = translate.align(trained.model, source, target);
+  ASSERT_EQ(alignments.size(), 2U);
+  const Alignment& two = alignments[0];
+  EXPECT_EQ(two.source.back(), "</s>");
+  ASSERT_EQ(two.weights.size(), two.source.size() * two.target.size());
+  for (std::size_t t = 0; t < two.target.size(); ++t) {
+    const auto row = two.weights.begin() + static_cast<std::ptrdiff_t>(t * two.source.size());
+    EXPECT_NEAR(std::accumulate(row, row + std::ssize(two.source), 0.0F), 1, 1e-4);
+  }
+  EXPECT_HAS(page, "<h2>Attention</h2>");
   EXPECT_HAS(failure([&] { (void)load_run(folder / "r"); }, ErrorKind::Failed), "is the run of a translator");
   // A vocabulary that is another run's does not fit.
+  data::train_vocabulary(kWords, kWords, {.size = 300}).save(folder / "r" / "vocabulary.model");
+  EXPECT_HAS(failure([&] { (void)load_translator(folder / "r"); }, ErrorKind::Failed), "another vocabulary");
   data::write_file(folder / "r" / "vocabulary.model", "no model");
   EXPECT_HAS(failure([&] { (void)load_translator(folder / "r"); }, ErrorKind::Failed), "vocabulary.model");
 }
@@ -147,6 +175,26 @@ TEST_F(Translating, ResumingAfterEveryStepGivesTheSameBits) {
             data::read_text(folder / "pieces" / "vocabulary.model"));
   (void)run("other", config({{"train.epochs", "1.3"}, {"train.seed", "2"}}));
   EXPECT_NE(read("whole", steps, "model.safetensors"), read("other", steps, "model.safetensors"));
+}
+
+TEST_F(Translating, EveryKindLearnsTheLanguage) {
+  const std::vector<std::vector<Setting>> kinds{
+      {{"model.cell", "lstm"}, {"model.attention", "dot"}},
+      {{"model.attention", "dot"}, {"model.layer_norm", "true"}},
+      {{"model.kind", "transformer"}, {"model.heads", "4"}, {"train.epochs", "60"}}};
+  for (const std::vector<Setting>& kind : kinds) {
+    const string called = kind.front().second + " " + kind.back().first;
+    SCOPED_TRACE(called);
+    std::vector<Setting> settings{{"train.epochs", "30"},
+                                  {"train.evaluate_every", "30"},
+                                  {"train.checkpoint_every", "30"},
+                                  {"train.average", "0.9"}};
+    settings.insert(settings.end(), kind.begin(), kind.end());
+    const TrainResult result = run(called, config(settings));
+    ASSERT_TRUE(result.summary);
+    EXPECT_GE(result.summary->test_accuracy, 0.7);  // 0.4 without the source
+    EXPECT_GE(*result.summary->test_bleu, 30);
+  }
 }
 
 TEST_F(Translating, RefusesWhatCannotBeTrained) {
@@ -180,15 +228,27 @@ TEST_F(Translating, OneLineIsACorpus) {
 
 // --- the search ---
 
-Translator random_translator(std::int64_t pieces) {
-  Config c = load_config("translate", {{"model.embedding", "6"}, {"model.width", "5"}, {"model.layers", "2"}});
-  Translator t = make_translator(c, Key(3), pieces);
-  t.pieces.table = t.pieces.table * 3;  // so that the hypotheses differ
-  t.bias = random::normal(Key(4), {pieces});
+/// The kinds there are.
+const std::vector<std::vector<Setting>> kKinds{
+    {{"model.layers", "2"}},
+    {{"model.attention", "dot"}, {"model.layer_norm", "true"}},
+    {{"model.cell", "lstm"}},
+    {{"model.cell", "lstm"}, {"model.attention", "dot"}},
+    {{"model.kind", "transformer"}, {"model.heads", "3"}, {"model.layers", "2"}}};
+
+Translator random_translator(std::vector<Setting> kind, std::int64_t pieces) {
+  kind.insert(kind.end(), {{"model.embedding", "6"}, {"model.width", "5"}});
+  Translator t = make_translator(load_config("translate", kind), Key(3), pieces);
+  std::visit(
+      [&](auto& model) {
+        model.pieces.vectors.table = model.pieces.vectors.table * 3;  // so that the hypotheses differ
+        model.pieces.bias = random::normal(Key(4), {pieces});
+      },
+      t);
   return t;
 }
 
-struct Hypothesis {
+struct Plain {
   std::vector<data::Token> tokens;
   double score = 0;
 };
@@ -200,7 +260,7 @@ std::vector<double> next_of(const Translator& t, const Array& source, const Arra
   input.insert(input.end(), tokens.begin(), tokens.end());
   nn::Context context = nn::Context::evaluation();
   const Array target = Array::from(Shape{1, static_cast<std::int64_t>(input.size())}, input);
-  const Array all = log_softmax(t(source, length, target, context));
+  const Array all = log_softmax(logits(t, source, length, target, context));
   const std::vector<float> last = all.at(0, static_cast<std::int64_t>(tokens.size())).to_vector<float>();
   std::vector<double> scores(last.begin(), last.end());
   for (std::size_t i = 0; i < static_cast<std::size_t>(data::Vocabulary::kEnd); ++i) scores[i] = -1e30;
@@ -208,12 +268,12 @@ std::vector<double> next_of(const Translator& t, const Array& source, const Arra
 }
 
 /// The search, written down plainly for one sentence.
-std::vector<Hypothesis> plain_search(const Translator& t, const Array& source, const Array& length, std::size_t beam,
-                                     std::size_t longest) {
-  std::vector<Hypothesis> live{{}}, ended;
+std::vector<Plain> plain_search(const Translator& t, const Array& source, const Array& length, std::size_t beam,
+                                std::size_t longest) {
+  std::vector<Plain> live{{}}, ended;
   for (std::size_t step = 0; step < longest && ended.size() < beam; ++step) {
-    std::vector<Hypothesis> all;
-    for (const Hypothesis& h : live) {
+    std::vector<Plain> all;
+    for (const Plain& h : live) {
       const std::vector<double> scores = next_of(t, source, length, h.tokens);
       for (std::size_t piece = 0; piece < scores.size(); ++piece) {
         all.push_back(h);
@@ -230,7 +290,7 @@ std::vector<Hypothesis> plain_search(const Translator& t, const Array& source, c
     }
   }
   if (ended.empty())
-    for (const Hypothesis& h : live) ended.push_back({h.tokens, h.score / static_cast<double>(longest)});
+    for (const Plain& h : live) ended.push_back({h.tokens, h.score / static_cast<double>(longest)});
   std::stable_sort(ended.begin(), ended.end(), [](const auto& a, const auto& b) { return a.score > b.score; });
   ended.resize(std::min(ended.size(), beam));
   return ended;
@@ -239,37 +299,39 @@ std::vector<Hypothesis> plain_search(const Translator& t, const Array& source, c
 TEST(Search, FindsWhatAPlainSearchFinds) {
   set_default_device(test_device());
   constexpr std::int64_t kPieces = 11, kLength = 7;
-  const Translator model = random_translator(kPieces);
   const std::vector<std::int32_t> words{4, 5, 6, 3, 0, 9, 3, 0, 0, 0, 10, 4, 7, 8, 3};
   const std::vector<std::int32_t> lengths{4, 2, 5};
   const Array source = Array::from(Shape{3, 5}, words), length = Array::from(Shape{3}, lengths);
-  for (const std::int64_t beam : {1, 2, 4}) {
-    auto compiled =
-        jit([beam](const Translator& m, const Array& s, const Array& l) { return search(m, s, l, beam, kLength); });
-    const Translations got = compiled(model, source, length);
-    const std::vector<std::int32_t> tokens = got.tokens.to_vector<std::int32_t>();
-    const std::vector<float> scores = got.scores.to_vector<float>();
-    for (std::size_t row = 0; row < 3; ++row) {
-      const auto n = static_cast<std::int64_t>(lengths[row]);
-      const Array one =
-          Array::from(Shape{1, n}, std::vector<std::int32_t>(words.begin() + static_cast<int>(row) * 5,
-                                                             words.begin() + static_cast<int>(row) * 5 + n));
-      const std::vector<Hypothesis> want =
-          plain_search(model, one, Array::from(Shape{1}, std::vector<std::int32_t>{lengths[row]}),
-                       static_cast<std::size_t>(beam), kLength);
-      for (std::size_t k = 0; k < want.size(); ++k) {
-        SCOPED_TRACE("beam " + std::to_string(beam) + ", row " + std::to_string(row) + ", hypothesis " +
-                     std::to_string(k));
-        const std::size_t at = row * static_cast<std::size_t>(beam) + k;
-        std::vector<std::int32_t> padded(want[k].tokens.begin(), want[k].tokens.end());
-        padded.resize(kLength);
-        EXPECT_EQ(std::vector<std::int32_t>(tokens.begin() + static_cast<std::ptrdiff_t>(at * kLength),
-                                            tokens.begin() + static_cast<std::ptrdiff_t>((at + 1) * kLength)),
-                  padded);
-        EXPECT_NEAR(scores[at], want[k].score, 1e-4);
+  for (std::size_t kind = 0; kind < kKinds.size(); ++kind)
+    for (const std::int64_t beam : {1, 2, 4}) {
+      if (kind > 0 && beam != 2) continue;  // the others differ in their steps alone
+      const Translator model = random_translator(kKinds[kind], kPieces);
+      auto compiled =
+          jit([beam](const Translator& m, const Array& s, const Array& l) { return search(m, s, l, beam, kLength); });
+      const Translations got = compiled(model, source, length);
+      const std::vector<std::int32_t> tokens = got.tokens.to_vector<std::int32_t>();
+      const std::vector<float> scores = got.scores.to_vector<float>();
+      for (std::size_t row = 0; row < 3; ++row) {
+        const auto n = static_cast<std::int64_t>(lengths[row]);
+        const Array one =
+            Array::from(Shape{1, n}, std::vector<std::int32_t>(words.begin() + static_cast<int>(row) * 5,
+                                                               words.begin() + static_cast<int>(row) * 5 + n));
+        const std::vector<Plain> want =
+            plain_search(model, one, Array::from(Shape{1}, std::vector<std::int32_t>{lengths[row]}),
+                         static_cast<std::size_t>(beam), kLength);
+        for (std::size_t k = 0; k < want.size(); ++k) {
+          SCOPED_TRACE("kind " + std::to_string(kind) + ", beam " + std::to_string(beam) + ", row " +
+                       std::to_string(row) + ", hypothesis " + std::to_string(k));
+          const std::size_t at = row * static_cast<std::size_t>(beam) + k;
+          std::vector<std::int32_t> padded(want[k].tokens.begin(), want[k].tokens.end());
+          padded.resize(kLength);
+          EXPECT_EQ(std::vector<std::int32_t>(tokens.begin() + static_cast<std::ptrdiff_t>(at * kLength),
+                                              tokens.begin() + static_cast<std::ptrdiff_t>((at + 1) * kLength)),
+                    padded);
+          EXPECT_NEAR(scores[at], want[k].score, 1e-4);
+        }
       }
     }
-  }
 }
 
 }  // namespace

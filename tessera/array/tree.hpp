@@ -3,7 +3,8 @@
 //
 //   struct Mlp { nn::Linear a, b; float slope; TESSERA_FIELDS(a, b, slope) };
 //
-// Also trees: std::vector, std::array, std::map<std::string, T>, std::pair, std::tuple, std::optional of trees.
+// Also trees: std::vector, std::array, std::map<std::string, T>, std::pair, std::tuple, std::optional and std::variant
+// of trees.
 #pragma once
 
 #include <array>
@@ -15,6 +16,7 @@
 #include <tuple>
 #include <type_traits>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "tessera/array/array.hpp"
@@ -81,6 +83,10 @@ struct IsOptional : std::false_type {};
 template <class T>
 struct IsOptional<std::optional<T>> : std::true_type {};
 template <class T>
+struct IsVariant : std::false_type {};
+template <class... T>
+struct IsVariant<std::variant<T...>> : std::true_type {};
+template <class T>
 concept TupleLike = requires { std::tuple_size<T>::value; };
 
 /// Walks a tree in order. The visitor has
@@ -120,6 +126,9 @@ void walk(Tree& tree, Visitor& visitor) {
   } else if constexpr (IsOptional<T>::value) {
     visitor.structure(tree.has_value() ? 1 : 0);
     if (tree) walk(*tree, visitor);
+  } else if constexpr (IsVariant<T>::value) {
+    visitor.structure(tree.index());
+    std::visit([&](auto& held) { walk(held, visitor); }, tree);
   } else if constexpr (StaticLeaf<T>) {
     visitor.constant(tree);
   } else if constexpr (TupleLike<T>) {

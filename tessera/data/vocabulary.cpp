@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
+#include <zlib.h>
 
 #include <algorithm>
 #include <unordered_map>
@@ -97,6 +98,10 @@ std::int64_t Vocabulary::size() const {
   return kReservedPieces + static_cast<std::int64_t>(state_->model.pieces.size());
 }
 PieceKind Vocabulary::kind() const { return state_->model.kind; }
+std::string Vocabulary::checksum() const {
+  const std::string bytes = format_piece_model(state_->model);
+  return fmt::format("{:08x}", ::crc32_z(0, reinterpret_cast<const Bytef*>(bytes.data()), bytes.size()));
+}
 
 std::vector<Token> Vocabulary::encode(std::string_view sentence) const {
   std::vector<Token> tokens;

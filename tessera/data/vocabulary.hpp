@@ -30,6 +30,8 @@ class Vocabulary {
   /// The number of pieces, the reserved ones included: tokens are below it.
   [[nodiscard]] std::int64_t size() const;
   [[nodiscard]] PieceKind kind() const;
+  /// A checksum of all of it (CRC-32, as eight hexadecimal digits): a model belongs to one vocabulary.
+  [[nodiscard]] std::string checksum() const;
   /// Without kBegin and kEnd. Spaces at the ends go, runs of them become one; U+2581 is a space; bytes that are no
   /// UTF-8 become U+FFFD.
   [[nodiscard]] std::vector<Token> encode(std::string_view sentence) const;

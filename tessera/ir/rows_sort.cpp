@@ -1,9 +1,11 @@
 // Rows of sort (several operands, any comparator) and top_k. Both decompose: sort into a network of comparisons over
-// the whole array, a scan of log2(n)^2 / 2 steps; top_k into k maxima of keys that hold value and position.
+// the whole array, a scan of log2(n)^2 / 2 steps; top_k into k maxima of keys that hold value and position, in long
+// rows of the parts that hold them.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <numeric>
 
 #include "tessera/ir/control.hpp"
@@ -271,8 +273,11 @@ Values jvp_top_k(const JvpContext& c) {
   return {take_along(c.build, c.tangents[0], c.results[1], c.build.type(c.results[1]).rank() - 1), kZero};
 }
 
-/// Integers in the order of the elements, in the high half of i64; the low half holds the position from the end.
-Value keys_with_positions(Builder& b, Value x) {
+constexpr double kLowHalf = 4294967295.0;
+
+/// Integers in the order of the elements, in the high half of i64; the low half holds the position from the end, so
+/// that all differ. `positions`: i64, of x's shape.
+Value keys_with_positions(Builder& b, Value x, Value positions) {
   const DType dtype = b.dtype(x);
   Value key = x;
   if (is_float(dtype)) {
@@ -285,31 +290,71 @@ Value keys_with_positions(Builder& b, Value x) {
   key = b.convert(key, DType::I64);
   if (dtype == DType::U32) key = b.subtract(key, b.full_like(key, 2147483648.0));
   const Value high = b.binary(Op::ShiftLeft, key, b.full_like(key, 32));
-  const Value position = b.iota(DType::I64, b.shape(x), b.type(x).rank() - 1);
-  return b.binary(Op::Or, high, b.subtract(b.full_like(position, 4294967295.0), position));
+  return b.binary(Op::Or, high, b.subtract(b.full_like(positions, kLowHalf), positions));
+}
+
+/// The positions, i64, that keys hold.
+Value positions_of(Builder& b, Value keys) {
+  return b.subtract(b.full_like(keys, kLowHalf), b.binary(Op::And, keys, b.full_like(keys, kLowHalf)));
+}
+
+/// The k largest keys along the last dimension, the largest first: one after the other, each the maximum of what lies
+/// below the one before.
+Value largest_keys(Builder& b, const Node& node, Value keys, std::int64_t k) {
+  const Shape shape = b.shape(keys);
+  const std::int64_t last = b.type(keys).rank() - 1;
+  const Integers rows = iota_integers(last);
+  const Value first = b.reduce(Op::Maximum, keys, {last});
+  auto body = std::make_shared<Graph>("next_maximum");
+  Builder inner{*body, node.location};
+  const Value all = body->parameter(b.type(keys)), found = body->parameter(b.type(first));
+  const Value below = inner.compare(all, inner.broadcast_in_dim(found, shape, rows), "LT");
+  const Value lowest = inner.broadcast_to(inner.constant(identity(Op::Maximum, DType::I64)), shape);
+  const Value next = inner.reduce(Op::Maximum, inner.select(below, all, lowest), {last});
+  body->results = {next, next};
+  const Values scanned =
+      b.graph.add(Op::Scan, {keys, first}, scan_attributes({1, 1, 0, 1, k - 1, false}), {body}, node.location);
+  const Value found_keys = b.concatenate({b.reshape(first, prepended(1, b.shape(first))), scanned[1]}, 0);
+  Integers order = shifted(rows);
+  order.push_back(0);
+  return b.transpose(found_keys, order);
+}
+
+/// The keys of those parts of long rows of x that hold the k largest: of the k parts with the largest maxima.
+Value keys_of_largest_parts(Builder& b, const Node& node, Value x, Value keys, std::int64_t k) {
+  const std::int64_t last = b.type(x).rank() - 1, extent = b.shape(x).back();
+  // All maxima are searched k times, and so are k parts: about equally many elements.
+  const auto width = static_cast<std::int64_t>(std::sqrt(static_cast<double>(extent) / static_cast<double>(k)));
+  const std::int64_t parts = (extent + width - 1) / width;
+  const Literal lowest = identity(Op::Maximum, DType::I64);
+  Integers low(at(last + 1), 0), high = low;
+  high.back() = parts * width - extent;
+  Shape cut = b.shape(x);
+  cut.back() = parts;
+  cut.push_back(width);
+  const Value in_parts = b.reshape(b.pad(keys, b.constant(lowest), low, high, low), cut);
+  const Value maxima = b.reduce(Op::Maximum, in_parts, {last + 1});
+  Value part = positions_of(b, largest_keys(b, node, maxima, k));
+  part = b.divide(part, b.full_like(part, static_cast<double>(width)));
+
+  cut[at(last)] = k;
+  const Value begin = b.multiply(part, b.full_like(part, static_cast<double>(width)));
+  Value positions = b.add(b.broadcast_in_dim(begin, cut, iota_integers(last + 1)), b.iota(DType::I64, cut, last + 1));
+  Shape chosen = b.shape(x);
+  chosen.back() = k * width;
+  positions = b.reshape(positions, chosen);
+  const Value within = b.compare(positions, b.full_like(positions, static_cast<double>(extent)), "LT");
+  const Value there = b.select(within, positions, b.full_like(positions, 0));
+  const Value found = keys_with_positions(b, take_along(b, x, b.convert(there, DType::I32), last), positions);
+  return b.select(within, found, b.broadcast_to(b.constant(lowest), chosen));
 }
 
 Values top_k_by_maxima(Builder& b, const Node& node, Value x, std::int64_t k) {
-  const Shape shape = b.shape(x);
+  constexpr std::int64_t kLongRow = 64;  // times k
   const std::int64_t last = b.type(x).rank() - 1;
-  Integers rows = iota_integers(last);
-  const Value first = b.reduce(Op::Maximum, keys_with_positions(b, x), {last});
-  auto body = std::make_shared<Graph>("next_maximum");
-  Builder inner{*body, node.location};
-  const Value elements = body->parameter(b.type(x)), found = body->parameter(b.type(first));
-  const Value keys = keys_with_positions(inner, elements);
-  const Value below = inner.compare(keys, inner.broadcast_in_dim(found, shape, rows), "LT");
-  const Value lowest = inner.broadcast_to(inner.constant(identity(Op::Maximum, DType::I64)), shape);
-  const Value next = inner.reduce(Op::Maximum, inner.select(below, keys, lowest), {last});
-  body->results = {next, next};
-  const Values scanned =
-      b.graph.add(Op::Scan, {x, first}, scan_attributes({1, 1, 0, 1, k - 1, false}), {body}, node.location);
-  Value found_keys = b.concatenate({b.reshape(first, prepended(1, b.shape(first))), scanned[1]}, 0);
-  Integers order = shifted(rows);
-  order.push_back(0);
-  found_keys = b.transpose(found_keys, order);
-  const Value low = b.binary(Op::And, found_keys, b.full_like(found_keys, 4294967295.0));
-  const Value positions = b.convert(b.subtract(b.full_like(low, 4294967295.0), low), DType::I32);
+  Value keys = keys_with_positions(b, x, b.iota(DType::I64, b.shape(x), last));
+  if (k > 1 && b.shape(x).back() >= kLongRow * k) keys = keys_of_largest_parts(b, node, x, keys, k);
+  const Value positions = b.convert(positions_of(b, largest_keys(b, node, keys, k)), DType::I32);
   return {take_along(b, x, positions, last), positions};
 }
 

@@ -9,6 +9,7 @@ namespace tessera::nn {
 
 using tessera::detail::ModuleScope;
 using tessera::detail::throw_operand_error;
+using tessera::detail::throw_usage;
 
 namespace {
 
@@ -33,6 +34,13 @@ void check_query(const char* name, const Array& q, const Array& keys, std::int64
                       "the keys are what project gives");
 }
 
+/// Softmax over what is `allowed`; a row where nothing is has weights of zero.
+Array masked_softmax(const Array& scores, const Array& allowed) {
+  // Not minus infinity: such a row stays finite.
+  const double low = scores.dtype() == DType::F16 ? -6e4 : -1e30;
+  return where(allowed, softmax(where(allowed, scores, low)), 0);
+}
+
 /// a [batch, (steps,) k] times b [batch, k, n].
 Array rows_times(const Array& a, const Array& b) {
   return a.rank() == 3 ? matmul(a, b) : squeeze(matmul(expand_dims(a, 1), b), 1);
@@ -52,15 +60,8 @@ Attended attend(const Operand& scores, const Array& memory, const Array& mask) {
         "scores are [batch, (steps,) time], a memory [batch, time, features], a mask bool [batch, time]",
         "length_mask makes a mask from lengths");
   }
-  Array weights;
-  if (mask.empty()) {
-    weights = softmax(given);
-  } else {
-    const Array allowed = given.rank() == 3 ? expand_dims(mask, 1) : mask;
-    // Not minus infinity: a row where nothing is allowed stays finite.
-    const double low = given.dtype() == DType::F16 ? -6e4 : -1e30;
-    weights = where(allowed, softmax(where(allowed, given, low)), 0);
-  }
+  const Array weights =
+      mask.empty() ? softmax(given) : masked_softmax(given, given.rank() == 3 ? expand_dims(mask, 1) : mask);
   return {rows_times(weights, memory), weights};
 }
 
@@ -108,6 +109,52 @@ Attended DotAttention::operator()(const Operand& q, const Array& projected, cons
   check_query("DotAttention", asked, projected, projected.rank() == 3 ? projected.shape(2) : 0, q.location);
   if (scaled) asked = asked * (1 / std::sqrt(static_cast<double>(asked.shape(-1))));
   return attend(rows_times(asked, swap_axes(projected, 1, 2)), memory, mask);
+}
+
+MultiHeadAttention::MultiHeadAttention(const Key& seed, std::int64_t features, std::int64_t parts,
+                                       std::source_location at)
+    : heads(parts) {
+  if (features < 1 || parts < 1 || features % parts != 0)
+    throw_usage(at, fmt::format("{} features in {} heads: the features are a multiple of the heads", features, parts));
+  const auto k = split<4>(seed);
+  query = {k[0], features, features};
+  key = {k[1], features, features};
+  value = {k[2], features, features};
+  out = {k[3], features, features};
+}
+
+namespace {
+
+/// [batch, time, features] -> [batch, heads, time, features / heads].
+Array heads_apart(const Array& x, std::int64_t heads) {
+  return swap_axes(reshape(x, {x.shape(0), x.shape(1), heads, x.shape(2) / heads}), 1, 2);
+}
+
+}  // namespace
+
+MultiHeadAttention::Memory MultiHeadAttention::project(const Operand& memory) const {
+  const ModuleScope scope(memory.location);
+  const Array m = memory.as(memory.dtype());
+  check_memory("MultiHeadAttention", m, key.weights.shape(0), memory.location);
+  return {heads_apart(key(m), heads), heads_apart(value(m), heads)};
+}
+
+Attended MultiHeadAttention::operator()(const Operand& q, const Memory& memory, const Array& mask) const {
+  const ModuleScope scope(q.location);
+  const Array asked = q.as(q.dtype());
+  const std::int64_t features = query.weights.shape(0);
+  if (asked.rank() != 3 || asked.shape(2) != features || memory.keys.rank() != 4 ||
+      memory.keys.shape(0) != asked.shape(0)) {
+    const Array operands[] = {asked, memory.keys};
+    throw_operand_error("MultiHeadAttention", q.location, operands,
+                        fmt::format("queries are [batch, steps, {}], keys [batch, heads, time, n]", features),
+                        "the memory is what project gives");
+  }
+  const Array scaled = query(asked) * (1 / std::sqrt(static_cast<double>(features / heads)));
+  const Array scores = matmul(heads_apart(scaled, heads), swap_axes(memory.keys, 2, 3));
+  const Array weights = mask.empty() ? softmax(scores) : masked_softmax(scores, expand_dims(mask, 1));
+  const Array found = swap_axes(matmul(weights, memory.values), 1, 2);
+  return {out(reshape(found, asked.shape())), weights};
 }
 
 }  // namespace tessera::nn

@@ -49,4 +49,28 @@ struct DotAttention {
   Attended operator()(const Operand& q, const Array& projected, const Array& memory, const Array& mask = {}) const;
 };
 
+/// Attention in `heads` parts of the features, each with its own linear maps of queries, keys and values:
+/// softmax(q k' / sqrt(features / heads)) v. What they find goes side by side through a last map (Vaswani et al.,
+/// 2017).
+struct MultiHeadAttention {
+  struct Memory {
+    Array keys, values;  ///< [batch, heads, time, features / heads]
+    TESSERA_FIELDS(keys, values)
+  };
+
+  Linear query, key, value, out;
+  std::int64_t heads = 1;
+  TESSERA_FIELDS(query, key, value, out, heads)
+
+  MultiHeadAttention() = default;
+  /// Throws Error when the features are no multiple of the heads.
+  MultiHeadAttention(const Key& key, std::int64_t features, std::int64_t heads,
+                     std::source_location at = std::source_location::current());
+  /// memory: [batch, time, features].
+  [[nodiscard]] Memory project(const Operand& memory) const;
+  /// q: [batch, steps, features]; mask: bool, [batch or 1, steps or 1, time], or empty. The context is [batch, steps,
+  /// features]; the weights are [batch, heads, steps, time].
+  Attended operator()(const Operand& q, const Memory& memory, const Array& mask = {}) const;
+};
+
 }  // namespace tessera::nn

@@ -28,6 +28,10 @@ constexpr bool may_hold_parameters() {
     return []<std::size_t... I>(std::index_sequence<I...>) {
       return (may_hold_parameters<std::tuple_element_t<I, T>>() || ...);
     }(std::make_index_sequence<std::tuple_size_v<T>>());
+  else if constexpr (trees::IsVariant<T>::value)
+    return []<class... A>(const std::variant<A...>*) {
+      return (may_hold_parameters<A>() || ...);
+    }(static_cast<const T*>(nullptr));
   else
     return false;
 }

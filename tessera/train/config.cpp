@@ -66,6 +66,11 @@ void visit(Settings& c, F f) {
   f("model.padding", c.model.padding, Rule{.choices = {"same", "valid"}, .most = 8, .task = kClassify});
   f("model.norm", c.model.norm, Rule{.task = kClassify});
   f("model.hidden", c.model.hidden, Rule{.low = 1, .high = 65536, .most = 16, .task = kClassify});
+  f("model.kind", c.model.kind, Rule{.choices = {"recurrent", "transformer"}, .task = kTranslate});
+  f("model.cell", c.model.cell, Rule{.choices = {"gru", "lstm"}, .task = kTranslate});
+  f("model.attention", c.model.attention, Rule{.choices = {"additive", "dot"}, .task = kTranslate});
+  f("model.layer_norm", c.model.layer_norm, Rule{.task = kTranslate});
+  f("model.heads", c.model.heads, Rule{.low = 1, .high = 256, .task = kTranslate});
   f("model.embedding", c.model.embedding, Rule{.low = 1, .high = 65536, .task = kTranslate});
   f("model.width", c.model.width, Rule{.low = 1, .high = 65536, .task = kTranslate});
   f("model.layers", c.model.layers, Rule{.low = 1, .high = 16, .task = kTranslate});
@@ -259,6 +264,10 @@ void check_together(const Config& c, const std::string& file) {
   if (c.data.classes.size() == 1) refuse(file, "'data.classes' names one class; at least two are needed");
   if (std::set<std::string>(c.data.classes.begin(), c.data.classes.end()).size() != c.data.classes.size())
     refuse(file, "'data.classes' names a class twice");
+  if (c.model.kind == "transformer" && c.model.embedding % std::lcm(2, c.model.heads) != 0)
+    refuse(file, fmt::format("'model.embedding' is {}; a Transformer's must be a multiple of 2 and of its {} heads "
+                             "('model.heads')",
+                             c.model.embedding, c.model.heads));
   if (c.task == kTranslate) data::check_languages(c.data.source, c.data.target);
 }
 

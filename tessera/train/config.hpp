@@ -26,7 +26,7 @@ struct Config {
     std::int64_t buckets = 6;                  ///< padded lengths, for each of which a program is compiled
   } data;
   /// classify: convolutions, each with ReLU and max-pooling by 2, then dense layers with ReLU, then one output for each
-  /// class. translate: a recurrent encoder in both directions, attention, a recurrent decoder.
+  /// class. translate: a recurrent encoder in both directions, attention, a recurrent decoder; or a Transformer.
   struct {
     std::vector<std::int64_t> channels;  ///< of the convolutions; none for a multilayer perceptron
     std::int64_t kernel = 3;
@@ -35,9 +35,14 @@ struct Config {
     std::vector<std::int64_t> hidden;  ///< widths of the dense layers
     double dropout = 0;                ///< classify: after each dense layer; translate: of embeddings and outputs
     // Of translate:
-    std::int64_t embedding = 256;  ///< width of a piece's vector
-    std::int64_t width = 512;      ///< of the recurrent states
-    std::int64_t layers = 1;       ///< of the encoder
+    std::string kind = "recurrent";      ///< or transformer
+    std::string cell = "gru";            ///< or lstm: of a recurrent one
+    std::string attention = "additive";  ///< Bahdanau's, or dot, Luong's: of a recurrent one
+    bool layer_norm = false;             ///< in the cells of a recurrent one
+    std::int64_t heads = 8;              ///< of a Transformer
+    std::int64_t embedding = 256;        ///< width of a piece's vector; of a Transformer's layers
+    std::int64_t width = 512;            ///< of the recurrent states; inside a Transformer's dense parts
+    std::int64_t layers = 1;             ///< of the encoder; of a Transformer's decoder too
   } model;
   struct {
     std::int64_t shift = 0;  ///< pictures move by up to so many pixels

@@ -99,8 +99,23 @@ void add_translations(ReportData& report, const data::ParallelText& text, const 
     report.samples.push_back(all[count == 1 ? 0 : i * (all.size() - 1) / (count - 1)]);
 }
 
+std::vector<TranslationSample> samples_to_align(const ReportData& report, std::size_t most) {
+  constexpr std::int64_t kWords = 20;
+  std::vector<TranslationSample> fitting;
+  for (const TranslationSample& sample : report.samples)
+    if (!sample.translation.empty() && std::ssize(data::tokenize_13a(sample.source)) <= kWords)
+      fitting.push_back(sample);
+  std::vector<TranslationSample> chosen;
+  for (std::size_t i = 0; i < std::min(most, fitting.size()); ++i)
+    chosen.push_back(fitting[(2 * i + 1) * fitting.size() / (2 * std::min(most, fitting.size()))]);
+  return chosen;
+}
+
 std::string format_report_data(const ReportData& data) {
-  Json mistakes = Json::array(), profile = Json::array(), samples = Json::array(), lengths = Json::array();
+  Json mistakes = Json::array(), profile = Json::array(), samples = Json::array(), lengths = Json::array(),
+       alignments = Json::array();
+  for (const Alignment& a : data.alignments)
+    alignments.push_back({{"source", a.source}, {"target", a.target}, {"weights", a.weights}});
   for (const LengthScore& l : data.lengths)
     lengths.push_back({{"least", l.least}, {"most", l.most}, {"sentences", l.sentences}, {"bleu", l.bleu}});
   for (const TranslationSample& t : data.samples)
@@ -121,6 +136,7 @@ std::string format_report_data(const ReportData& data) {
               {"scores", data.scores},
               {"lengths", lengths},
               {"samples", samples},
+              {"alignments", alignments},
               {"processor", data.processor},
               {"limits",
                {{"gemm_gflops", data.limits.gemm_gflops},
@@ -158,6 +174,13 @@ std::optional<ReportData> read_report_data(const Path& path) {
     for (const Json& t : j.value("samples", Json::array()))
       data.samples.push_back({t.at("source").get<std::string>(), t.at("reference").get<std::string>(),
                               t.at("translation").get<std::string>(), t.at("bleu").get<double>()});
+    for (const Json& a : j.value("alignments", Json::array())) {
+      data.alignments.push_back({a.at("source").get<std::vector<std::string>>(),
+                                 a.at("target").get<std::vector<std::string>>(),
+                                 a.at("weights").get<std::vector<float>>()});
+      const Alignment& last = data.alignments.back();
+      sane = sane && last.weights.size() == last.source.size() * last.target.size();
+    }
     if (!sane) data::bad_file(path, "does not fit together; train again, or remove it for a report without its parts");
     data.processor = j.at("processor").get<std::string>();
     const Json& limits = j.at("limits");

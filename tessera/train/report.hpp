@@ -46,6 +46,7 @@ struct ReportData {
   std::vector<std::string> scores;                   ///< of translations, with their signatures
   std::vector<LengthScore> lengths;                  ///< short sentences first
   std::vector<TranslationSample> samples;            ///< from the worst to the best translated
+  std::vector<Alignment> alignments;                 ///< of some of them
   std::string processor;
   MachineLimits limits;
   std::int64_t batch = 0;
@@ -60,6 +61,8 @@ void add_predictions(ReportData& report, const data::LabelledImages& images, con
 /// Adds the scores, also by length, and `most` sentences evenly from the worst to the best.
 void add_translations(ReportData& report, const data::ParallelText& text, const TranslationScores& scores,
                       std::size_t most = 24);
+/// The samples that a picture of their attention is made for: at most `most`, none of them long.
+std::vector<TranslationSample> samples_to_align(const ReportData& report, std::size_t most = 4);
 
 std::string format_report_data(const ReportData& data);
 /// Nothing when the file does not exist.

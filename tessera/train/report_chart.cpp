@@ -5,6 +5,7 @@
 #include <cmath>
 #include <limits>
 
+#include "tessera/train/html.hpp"
 #include "tessera/train/report_page.hpp"
 
 namespace tessera::train {

@@ -3,7 +3,6 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "tessera/train/config.hpp"
@@ -21,8 +20,6 @@ struct ReportPage {
 };
 
 std::string format_page(const ReportPage& page);
-/// Text that stands for itself in HTML, attributes included.
-std::string escape_html(std::string_view text);
 
 /// One line of a chart.
 struct Series {

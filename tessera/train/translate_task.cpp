@@ -28,7 +28,7 @@ struct StepFunction {
     nn::Context context{.training = true, .key = fold_in(key, step)};
     const auto loss = [this](const Translator& m, const Array& s, const Array& length, const Array& input,
                              const Array& wanted, nn::Context& c) {
-      const BatchLikelihood sums = batch_likelihood(m(s, length, input, c), wanted, smoothing);
+      const BatchLikelihood sums = batch_likelihood(logits(m, s, length, input, c), wanted, smoothing);
       const Array tokens = maximum(astype(sums.tokens, DType::F32), 1);
       return std::tuple(sums.smoothed / tokens, sums.loss / tokens, astype(sums.correct, DType::F32) / tokens);
     };
@@ -181,9 +181,23 @@ class TranslateTask final : public ModelTask<Translator> {
     summary.test_bleu = scores.bleu.score;
     summary.test_chrf = scores.chrf.score;
     add_translations(report, text, scores);
+    std::vector<std::string> sources, translations;
+    for (TranslationSample& sample : samples_to_align(report)) {
+      sources.push_back(std::move(sample.source));
+      translations.push_back(std::move(sample.translation));
+    }
+    report.alignments = translate_.align(trained(), sources, translations);
     return measure(has_test ? test_ : valid_);
   }
 
+  void save(Checkpoint& checkpoint) const override {
+    ModelTask::save(checkpoint);
+    checkpoint.model.metadata = describe_vocabulary(vocabulary_);
+  }
+  void restore(const Checkpoint& checkpoint, const Path& folder) override {
+    check_vocabulary(vocabulary_, checkpoint, folder);
+    ModelTask::restore(checkpoint, folder);
+  }
   void write_files(const Path& run) const override { vocabulary_.save(run / "vocabulary.model"); }
 
  private:

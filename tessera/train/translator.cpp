@@ -1,7 +1,5 @@
-// The translator as array programs: encoding, one step of decoding, a known target, the search for an unknown one.
+// Which translator a recipe describes; the search for a translation, the same for all of them.
 #include "tessera/train/translator.hpp"
-
-#include <cmath>
 
 #include "tessera/data/vocabulary.hpp"
 
@@ -29,68 +27,12 @@ Array repeat_rows(const Array& x, std::int64_t times) {
   return reshape(broadcast_to(expand_dims(x, 1), wide), rows);
 }
 
-}  // namespace
-
-Translator make_translator(const Config& config, const Key& key, std::int64_t pieces) {
-  const auto& m = config.model;
-  const auto k = split<7>(key);
-  Translator t;
-  t.pieces.table = nn::init::lecun_normal(k[0], {pieces, m.embedding}, m.embedding);
-  t.encoder = {k[1],
-               m.embedding,
-               m.width,
-               {.layers = m.layers, .bidirectional = true, .dropout = m.dropout, .variational = true}};
-  t.start = {k[2], 2 * m.width, m.width};
-  t.decoder = {k[3], m.embedding, m.width};
-  t.feed = nn::init::lecun_normal(k[4], {m.embedding, 3 * m.width}, m.width);
-  t.attention = {k[5], 2 * m.width, m.width, m.width};
-  t.attend = {k[6], 3 * m.width, m.embedding};
-  t.bias = zeros({pieces});
-  t.dropout = m.dropout;
-  return t;
-}
-
-Array Translator::embed(const Array& tokens) const {
-  return pieces(tokens) * std::sqrt(static_cast<float>(pieces.table.shape(1)));
-}
-
-std::pair<Memory, DecoderState> Translator::encode(const Array& source, const Array& lengths,
-                                                   nn::Context& context) const {
-  const Array embedded = nn::variational_dropout(embed(source), dropout, context);
-  const auto [outputs, states] = encoder(embedded, context, lengths);
-  const Array values = nn::variational_dropout(outputs, dropout, context);
-  const Array both = concatenate({states[states.size() - 2], states.back()}, -1);
-  return {{.values = values, .keys = attention.project(values), .within = nn::length_mask(lengths, source.shape(1))},
-          {.hidden = tanh(start(both)), .attended = zeros({source.shape(0), pieces.table.shape(1)})}};
-}
-
-DecoderState Translator::step(const Array& projected, const DecoderState& state, const Memory& memory) const {
-  const Array hidden = decoder.step(projected + matmul(state.attended, feed), state.hidden);
-  const Array context = attention(hidden, memory.keys, memory.values, memory.within).context;
-  return {.hidden = hidden, .attended = tanh(attend(concatenate({hidden, context}, -1)))};
-}
-
-Array Translator::logits(const Array& attended) const { return pieces.logits(attended) + bias; }
-
-Array Translator::operator()(const Array& source, const Array& source_length, const Array& target,
-                             nn::Context& context) const {
-  const auto [memory, first] = encode(source, source_length, context);
-  const Array before = nn::variational_dropout(embed(target), dropout, context);
-  const auto one = [&, &memory = memory](DecoderState& state, const Array& projected) {
-    state = step(projected, state, memory);
-    return state.attended;
-  };
-  const auto [last, attended] = scan(one, first, decoder.project(swap_axes(before, 0, 1)));
-  return logits(nn::variational_dropout(swap_axes(attended, 0, 1), dropout, context));
-}
-
-namespace {
-
 /// Where a search stands. Live hypotheses, `beam` for each row, and those that have ended.
+template <class State>
 struct Search {
   Array steps;                       ///< done, i32
   Array tokens, last, scores;        ///< [rows, beam, length], [rows * beam], [rows, beam]
-  DecoderState state;                ///< [rows * beam, ...]
+  State state;                       ///< [rows * beam, ...]
   Array ended_tokens, ended_scores;  ///< as above; the best first
   Array ended_lengths, ended;        ///< [rows, beam]; i32 [rows]: how many have ended
   TESSERA_FIELDS(steps, tokens, last, scores, state, ended_tokens, ended_scores, ended_lengths, ended)
@@ -104,34 +46,33 @@ struct Search {
   }
 };
 
-}  // namespace
-
-Translations search(const Translator& model, const Array& source, const Array& source_length, std::int64_t beam,
-                    std::int64_t length) {
-  const std::int64_t rows = source.shape(0), pieces = model.bias.shape(0);
+template <class Model>
+Translations search_with(const Model& model, const Array& source, const Array& source_length, std::int64_t beam,
+                         std::int64_t length) {
+  using State = typename Model::State;
+  const std::int64_t rows = source.shape(0), pieces = model.pieces.bias.shape(0);
   nn::Context context = nn::Context::evaluation();
-  auto [memory, first] = model.encode(source, source_length, context);
-  const auto repeated = [&](const Array& x) { return repeat_rows(x, beam); };
-  memory = map_tree(std::move(memory), repeated);
+  const auto memory =
+      map_tree(model.encode(source, source_length, context), [&](const Array& x) { return repeat_rows(x, beam); });
 
   const Array none = full({rows, beam, length}, Vocabulary::kPad, DType::I32);
   const Array hopeless = full({rows, beam}, kImpossible);
   const Array only_first = where(iota({rows, beam}, 1) == 0, 0.0F, hopeless);  // all are equal before the first step
   const Array never = where((arange(pieces) < Vocabulary::kEnd), kImpossible, 0.0F);
-  const Search begin{.steps = Array(0),
-                     .tokens = none,
-                     .last = full({rows * beam}, Vocabulary::kBegin, DType::I32),
-                     .scores = only_first,
-                     .state = map_tree(std::move(first), repeated),
-                     .ended_tokens = none,
-                     .ended_scores = hopeless,
-                     .ended_lengths = zeros({rows, beam}, DType::I32),
-                     .ended = zeros({rows}, DType::I32)};
+  const Search<State> begin{.steps = Array(0),
+                            .tokens = none,
+                            .last = full({rows * beam}, Vocabulary::kBegin, DType::I32),
+                            .scores = only_first,
+                            .state = model.begin(memory, length),
+                            .ended_tokens = none,
+                            .ended_scores = hopeless,
+                            .ended_lengths = zeros({rows, beam}, DType::I32),
+                            .ended = zeros({rows}, DType::I32)};
 
-  const auto goes_on = [&](const Search& s) { return (s.steps < length) & any(s.ended < beam); };
-  const auto one = [&, &memory = memory](Search& s) {
-    s.state = model.step(model.decoder.project(model.embed(s.last)), s.state, memory);
-    const Array next = log_softmax(model.logits(s.state.attended)) + never;
+  const auto goes_on = [&](const Search<State>& s) { return (s.steps < length) & any(s.ended < beam); };
+  const auto one = [&](Search<State>& s) {
+    s.state = model.next(s.last, s.state, memory);
+    const Array next = log_softmax(model.pieces.logits(s.state.output)) + never;
     const Array all = expand_dims(s.scores, 2) + reshape(next, {rows, beam, pieces});
     // Twice as many as are kept: at most half of them end here.
     const auto [scores, at] = top_k(reshape(all, {rows, beam * pieces}), 2 * beam);
@@ -151,16 +92,45 @@ Translations search(const Translator& model, const Array& source, const Array& s
     s.last = reshape(take_rows(piece, kept), {rows * beam});
     const Array parents = take_rows(from, kept);
     s.state = map_tree(std::move(s.state), [&](const Array& x) {
-      const Array grouped = reshape(x, {rows, beam, x.shape(1)});
-      return reshape(take_rows(grouped, parents), x.shape());
+      Shape grouped = x.shape();
+      grouped[0] = beam;
+      grouped.insert(grouped.begin(), rows);
+      return reshape(take_rows(reshape(x, grouped), parents), x.shape());
     });
   };
-  Search end = while_loop(goes_on, one, begin);
+  Search<State> end = while_loop(goes_on, one, begin);
   // Where none has ended, the live ones are cut.
   const Array cut = expand_dims(end.ended == 0, 1);
   end.add(end.tokens, where(cut, end.scores / astype(end.steps, DType::F32), kImpossible),
           broadcast_to(end.steps, {rows, beam}));
   return {.tokens = end.ended_tokens, .scores = end.ended_scores, .lengths = end.ended_lengths};
+}
+
+}  // namespace
+
+Translator make_translator(const Config& config, const Key& key, std::int64_t pieces) {
+  const auto& m = config.model;
+  const bool dot = m.attention == "dot";
+  if (m.kind == "transformer") return TransformerTranslator(config, key, pieces);
+  if (m.cell == "lstm" && dot) return RecurrentTranslator<nn::LstmCell, nn::DotAttention>(config, key, pieces);
+  if (m.cell == "lstm") return RecurrentTranslator<nn::LstmCell, nn::AdditiveAttention>(config, key, pieces);
+  if (dot) return RecurrentTranslator<nn::GruCell, nn::DotAttention>(config, key, pieces);
+  return RecurrentTranslator<nn::GruCell, nn::AdditiveAttention>(config, key, pieces);
+}
+
+Array logits(const Translator& model, const Array& source, const Array& source_length, const Array& target,
+             nn::Context& context) {
+  const auto scores = [&](const auto& m) { return m.pieces.logits(m.outputs(source, source_length, target, context)); };
+  return std::visit(scores, model);
+}
+
+Array alignment(const Translator& model, const Array& source, const Array& source_length, const Array& target) {
+  return std::visit([&](const auto& m) { return m.alignment(source, source_length, target); }, model);
+}
+
+Translations search(const Translator& model, const Array& source, const Array& source_length, std::int64_t beam,
+                    std::int64_t length) {
+  return std::visit([&](const auto& m) { return search_with(m, source, source_length, beam, length); }, model);
 }
 
 }  // namespace tessera::train

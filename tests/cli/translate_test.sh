@@ -66,6 +66,16 @@ exec {answer[1]}>&-
 wait "$pid" || fail "the end of the input is exit code $?"
 pid=
 
+# Several translations of each line; pictures.
+printf 'red cat\n\ndog\n' >in
+"$tessera" translate run --nbest 3 --attention pictures.html <in >said 2>err || fail "translate --nbest: $(cat err)"
+[ "$(cut -d' ' -f1 said | sort -n | uniq -c | tr -s ' \n' ' ')" = " 3 0 1 1 3 2 " ] || fail "not three of each: $(cat said)"
+grep -q '^0 ||| RED CAT ||| -0[.]' said || fail "the best is not RED CAT: $(cat said)"
+grep -q '^1 |||  ||| ' said || fail "no empty translation: $(cat said)"
+[ "$(grep -c 'class="matrix alignment"' pictures.html)" -ge 1 ] || fail "no pictures"
+expect 0 '"score"' sh -c "'$tessera' translate run --nbest 2 --json <in"
+expect 1 'nowhere' sh -c "'$tessera' translate run --attention nowhere/a.html <in"
+
 expect 2 'beam' "$tessera" translate run --beam 0
 expect 1 'holds no run' "$tessera" translate text
 expect 2 "are both 'xx'" "$tessera" train translate --data text --set data.source=xx --set data.target=xx --out no
