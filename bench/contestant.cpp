@@ -1,15 +1,17 @@
 // Tessera as a contestant of bench/run.py: a process that waits, as bench/peers.py is for the others.
 // In:  the device as argument, then a JSON object a line: {"net", "batch", "precision", "seconds"} trains that long;
-//      {"kernel", "width", "seconds"} runs a kernel that memory limits; {"limits": precision} measures the machine.
-// Out: a JSON object a line: first one with the device; then {"examples_per_second", "compile_seconds"}, {"gbs"}, or
-// the
-//      limits. The first window of a net or kernel compiles it and warms up before its clock starts.
+//      {"kernel", "width", "seconds"} runs a kernel that memory limits; {"limits": precision} measures the machine;
+//      {"translate": RUN, "sentences", "beam"}; {"likelihood": RUN, "source", "target"}; {"bleu": sentences, "target"}.
+// Out: a JSON object a line: first one with the device; then {"examples_per_second", "compile_seconds"}, {"gbs"}, the
+//      limits, {"sentences_per_second", "translations"}, {"loss"} or {"bleu"}. The first window of a net or kernel
+//      compiles it and warms up before its clock starts; a first translation compiles within it.
 #include <chrono>
 #include <functional>
 #include <iostream>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
 #include "tessera/array/jit.hpp"
 #include "tessera/array/ops.hpp"
@@ -20,6 +22,7 @@
 #include "tessera/train/bench.hpp"
 #include "tessera/train/config.hpp"
 #include "tessera/train/limits.hpp"
+#include "tessera/train/translate.hpp"
 
 namespace tessera {
 namespace {
@@ -70,17 +73,49 @@ double gigabytes_per_second(const Kernel& kernel, double seconds) {
   return runs * kernel.passes * 4e-9 * static_cast<double>(kElements) / passed;
 }
 
+struct Translating {
+  train::TrainedTranslator trained;
+  train::TextTranslator translate;
+};
+
 /// What has been made ready for earlier questions.
 struct Ready {
   std::map<std::string, train::Workload> nets;
   std::map<std::string, Kernel> kernels;
+  std::map<std::string, Translating> translators;  ///< by run
+
+  Translating& translator(const std::string& run) {
+    const auto found = translators.find(run);
+    if (found != translators.end()) return found->second;
+    train::TrainedTranslator trained = train::load_translator(run);
+    train::TextTranslator translate(trained.vocabulary, trained.config.data.max_tokens, Precision::Float32);
+    return translators.emplace(run, Translating{std::move(trained), std::move(translate)}).first->second;
+  }
 };
+
+using Sentences = std::vector<std::string>;
+
+Json translate(const Json& ask, Ready& ready) {
+  Translating& translator = ready.translator(ask.at("translate"));
+  const Sentences sentences = ask.at("sentences");
+  const Clock::time_point start = Clock::now();
+  const Sentences said = translator.translate(translator.trained.model, sentences, ask.at("beam"));
+  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  return {{"sentences_per_second", static_cast<double>(sentences.size()) / seconds}, {"translations", said}};
+}
 
 Json answer(Json ask, Ready& ready) {
   if (ask.contains("limits")) {
     const auto limits = train::measure_limits(0.5, train::precision_named(ask.at("limits").get<std::string>()));
     return {{"gemm_gflops", limits.gemm_gflops}, {"copy_gbs", limits.copy_gbs}};
   }
+  if (ask.contains("translate")) return translate(ask, ready);
+  if (ask.contains("likelihood")) {
+    const data::ParallelText text{.source = ask.at("source"), .target = ask.at("target"), .lines = {}};
+    return {{"loss", train::measure(ready.translator(ask.at("likelihood")).trained, text).loss}};
+  }
+  if (ask.contains("bleu"))
+    return {{"bleu", data::corpus_bleu(ask.at("bleu").get<Sentences>(), ask.at("target").get<Sentences>()).score}};
   const double seconds = ask.at("seconds");
   ask.erase("seconds");
   const std::string key = ask.dump();

@@ -93,6 +93,10 @@ class Net:
     layers: list
     classes: int = 10
 
+    def examples(self, batch):
+        """Of a training step."""
+        return batch
+
     def operations(self):
         """Of a training step, per example: forward, gradient of the weights, gradient of the input but for the first
         layer of floats; a multiplication and an addition are two. Everything but products and convolutions is left out."""
@@ -123,17 +127,67 @@ class Net:
         return 4 * (total + 4 * self.parameters() / batch)
 
 
+@dataclass
+class Translator:
+    """recipes/translate.toml without the mean of its parameters, on pairs of random sentences: 17 to 24 pieces, padded to
+    24. An example is a piece of a target."""
+
+    pieces: int = 8000
+    embedding: int = 256
+    width: int = 384
+    dropout: float = 0.3
+    smoothing: float = 0.1
+    clip: float = 1.0
+    rate: float = 0.001
+    length: int = 24
+    lengths: int = 8
+
+    def source_lengths(self, batch):
+        return [self.length - row % self.lengths for row in range(batch)]
+
+    def target_lengths(self, batch):
+        """Each of them with each length of a source."""
+        return [self.length - row // self.lengths % self.lengths for row in range(batch)]
+
+    def examples(self, batch):
+        return sum(self.target_lengths(batch))
+
+    def parameters(self):
+        e, w = self.embedding, self.width
+        cell = (e + w) * 3 * w + 4 * w
+        attention = 2 * w * w + w * w + w
+        return (self.pieces * (e + 1) + 3 * cell + (2 * w + 1) * w + e * 3 * w + attention + (3 * w + 1) * e)
+
+    def operations(self):
+        """As Net's; the products alone, padding included."""
+        e, w = self.embedding, self.width
+        encoder = 2 * (e + w) * 3 * w + 2 * w * w
+        decoder = (2 * e + w) * 3 * w + w * w + self.length * 2 * w + 3 * w * e + e * self.pieces
+        mean = self.length - (self.lengths - 1) / 2
+        return 3 * 2 * ((encoder + decoder) * self.length + 2 * w * w) / mean
+
+    def bytes(self, batch):
+        """As Net's, a position of source and target as layers: embedding, gates, states, keys; embedding, gates, state,
+        weighted sum, attended, scores. A step reads and writes each parameter and its two moments."""
+        e, w = self.embedding, self.width
+        results = (e + 2 * 3 * w + 2 * w + w) + (e + 3 * w + w + 2 * w + e + self.pieces)
+        return 4 * (6 * results * batch * self.length + 6 * self.parameters()) / self.examples(batch)
+
+
 NETS = {
     "mlp": Net((784,), [Dense(256), Dense(128), Dense(10, relu=False)]),
     "lenet": Net((28, 28, 1), [Conv(6, 5, "same"), Conv(16, 5, "valid"), Flatten(),
                                Dense(120), Dense(84), Dense(10, relu=False)]),
     "cnn": Net((28, 28, 1), [Conv(32, 3, "same"), Conv(64, 3, "same"), Flatten(), Dense(128), Dense(10, relu=False)]),
     "lstm": Net((32,), [Embed(10000, 256), Lstm(256), Dense(1000, relu=False)], classes=1000),
+    "translator": Translator(),
 }
+# Peers that do not train a net.
+NOT_IN = {"translator": ["jax"]}
 # (net, batch, precision of products and convolutions) by device.
 ROWS = {
     "cpu": [("mlp", 128, "f32"), ("lenet", 128, "f32"), ("cnn", 128, "f32"), ("cnn", 512, "f32"),
-            ("lstm", 64, "f32")],
+            ("lstm", 64, "f32"), ("translator", 64, "f32")],
     "cuda": [("mlp", 128, "bf16"), ("mlp", 16384, "bf16"), ("lenet", 128, "bf16"), ("lenet", 1024, "bf16"),
              ("cnn", 128, "bf16"), ("cnn", 4096, "bf16"), ("cnn", 4096, "tf32")],
 }

@@ -3,8 +3,10 @@
 In:  the peer's name (torch, torch_channels_last, torch_compile, torch_graph, jax) and the device (cpu, cuda) as arguments,
      then a JSON object a line: {"net": "cnn", "batch": 128, "precision": "f32", "seconds": 2} trains that long,
      {"gemm": 2048, "precision": "f32", "seconds": 1} multiplies matrices, {"kernel": "softmax", "width": 1024, "seconds": 1}
-     runs a kernel that memory limits.
-Out: a JSON object a line: {"examples_per_second": ...}, {"gflops": ...} or {"gbs": ...}; first one with the versions.
+     runs a kernel that memory limits; of PyTorch also {"translate": RUN, "sentences": [...], "beam": 5} and
+     {"likelihood": RUN, "source": [...], "target": [...]}.
+Out: a JSON object a line: {"examples_per_second": ...}, {"gflops": ...}, {"gbs": ...}, {"sentences_per_second": ...,
+     "translations": [...]} or {"loss": ...}; first one with the versions.
 The first window of a net compiles and warms up before its clock starts. bench/run.py starts these, one at work at a time.
 """
 
@@ -13,7 +15,7 @@ import json
 import sys
 import time
 
-from nets import KERNEL_ELEMENTS, KERNEL_PASSES, NETS, Conv, Dense, Embed, Flatten, Lstm
+from nets import KERNEL_ELEMENTS, KERNEL_PASSES, NETS, Conv, Dense, Embed, Flatten, Lstm, Translator
 
 RATE, MOMENTUM = 0.01, 0.9
 WARM_UP_STEPS = 5
@@ -45,6 +47,7 @@ class Torch:
 
         self.torch, self.device, self.channels_last = torch, device, channels_last
         self.compiled, self.graph = compiled, graph
+        self.translators = {}  # by run
         torch.manual_seed(0)
         self.versions = {"PyTorch": torch.__version__, "threads": torch.get_num_threads()}
         if device == "cuda":
@@ -97,9 +100,39 @@ class Torch:
 
         return Outputs()
 
+    def translator_step(self, net, batch):
+        """Of Adam, on the CPU."""
+        import torch_translator
+
+        torch = self.torch
+        model = torch_translator.Translator(net.pieces, net.embedding, net.width, dropout=net.dropout)
+        assert model.parameter_count() == net.parameters()
+        source, before, wanted = torch.randint(torch_translator.END + 1, net.pieces, (3, batch, net.length))
+        lengths = torch.tensor(net.source_lengths(batch))
+        wanted[torch.arange(net.length) >= torch.tensor(net.target_lengths(batch))[:, None]] = torch_translator.PAD
+        optimizer = torch.optim.Adam(model.parameters(), lr=net.rate, fused=True)
+        loss = torch.compile(model.loss, dynamic=False) if self.compiled else model.loss
+
+        def step():
+            optimizer.zero_grad(set_to_none=True)
+            loss(source, lengths, before, wanted, net.smoothing).backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), net.clip, foreach=True)
+            optimizer.step()
+
+        return step
+
+    def translator(self, run):
+        if run not in self.translators:
+            import torch_translator
+
+            self.translators[run] = torch_translator.TrainedTranslator(run, bool(self.compiled))
+        return self.translators[run]
+
     def step(self, net, batch, precision):
         torch = self.torch
         self.use(precision)
+        if isinstance(net, Translator):
+            return self.translator_step(net, batch)
         model = torch.nn.Sequential(*self.layers(net)).to(self.device)
         shape = (batch, net.input[2], *net.input[:2]) if len(net.input) == 3 else (batch, *net.input)
         words = isinstance(net.layers[0], Embed)
@@ -295,6 +328,14 @@ def main():
     ready = {}
     for line in sys.stdin:
         ask = json.loads(line)
+        if "translate" in ask:
+            lines, rate = peer.translator(ask["translate"]).translate(ask["sentences"], ask["beam"])
+            print(json.dumps({"sentences_per_second": rate, "translations": lines}), flush=True)
+            continue
+        if "likelihood" in ask:
+            loss = peer.translator(ask["likelihood"]).likelihood(ask["source"], ask["target"])
+            print(json.dumps({"loss": loss}), flush=True)
+            continue
         seconds = ask.pop("seconds")
         key = json.dumps(ask)
         if key not in ready:
@@ -308,7 +349,7 @@ def main():
         elif "kernel" in ask:
             answer = {"gbs": rate * 4 * KERNEL_ELEMENTS * KERNEL_PASSES[ask["kernel"]] / 1e9}
         else:
-            answer = {"examples_per_second": rate * ask["batch"] * peer.steps_per_call}
+            answer = {"examples_per_second": rate * NETS[ask["net"]].examples(ask["batch"]) * peer.steps_per_call}
         print(json.dumps(answer), flush=True)
 
 

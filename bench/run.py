@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from nets import KERNELS, NETS, ROWS
+from nets import KERNELS, NETS, NOT_IN, ROWS
 
 TOP = Path(__file__).resolve().parent.parent
 PEERS = {
@@ -85,16 +85,20 @@ def overhead(*arguments):
     return json.loads(done.stdout)["benchmarks"]
 
 
+def takes_part(name, row):
+    return name not in NOT_IN.get(row[0], ())
+
+
 def compete(contestants, rows, rounds, seconds):
     """Examples per second of every window, {row: {contestant: [...]}}, and for each round the nanoseconds of a cache line
     to the other core and back."""
-    windows = {row: {name: [] for name in contestants} for row in rows}
+    windows = {row: {name: [] for name in contestants if takes_part(name, row)} for row in rows}
     lines = []
     for turn in range(rounds):
         lines += [result["real_time"] for result in overhead("--benchmark_filter=cache line", "--benchmark_min_time=0.1")]
         for row in rows:
-            for name, contestant in contestants.items():
-                windows[row][name].append(contestant.train(*row, seconds))
+            for name in windows[row]:
+                windows[row][name].append(contestants[name].train(*row, seconds))
         print(f"round {turn + 1} of {rounds}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
         for row, by_name in windows.items():  # what was measured stays, whatever happens to the rest
             print("  " + row_name(row) + ": " + ", ".join(f"{name} {thousands(rates[-1])}" for name, rates in
@@ -134,8 +138,9 @@ def speed_table(windows, peers):
              "| --- | --- |" + " --- |" * len(peers) + " --- |"]
     for row, by_name in windows.items():
         median = {name: statistics.median(rates) for name, rates in by_name.items()}
-        best = max(peers, key=lambda name: median[name])
-        cells = [f"**{thousands(median[name])}**" if name == best else thousands(median[name]) for name in peers]
+        best = max((name for name in peers if name in median), key=lambda name: median[name])
+        cells = ["-" if name not in median else f"**{thousands(median[name])}**" if name == best else
+                 thousands(median[name]) for name in peers]
         ours, ratio = "-", "-"
         if "tessera" in by_name:
             rates = by_name["tessera"]
@@ -155,7 +160,7 @@ def floor_table(windows, limits, peers):
         gemm = limits.get(("tessera", precision)) or limits["torch", precision]
         operations, size = NETS[net].operations(), NETS[net].bytes(batch)
         bounds = [gemm * 1e9 / operations] + ([copy * 1e9 / size] if copy else [])
-        peer = max(statistics.median(by_name[name]) for name in peers)
+        peer = max(statistics.median(by_name[name]) for name in peers if name in by_name)
         ours = f"{100 * statistics.median(by_name['tessera']) / min(bounds):.0f} %" if "tessera" in by_name else "-"
         lines.append(f"| {row_name(row)} | {operations / 1e6:.2f} | {size / 1e3:.0f} | {thousands(bounds[0])} | "
                      f"{thousands(bounds[1]) if copy else '-'} | {ours} | {100 * peer / min(bounds):.0f} % |")
@@ -219,7 +224,8 @@ def main():
     def compile_all(name):
         try:
             for row in rows:
-                contestants[name].train(*row, 0.1)
+                if takes_part(name, row):
+                    contestants[name].train(*row, 0.1)
         except Ended as ended:
             print(ended, file=sys.stderr)
             return name
@@ -251,7 +257,9 @@ def main():
         "`bench/run.py --device cuda` writes this page.", "",
         "A whole training step (softmax cross entropy, SGD with momentum, f32 weights, synthetic data) of the nets of",
         "`tessera bench`, in examples per second. Medians of windows that the contestants take in turns; the best peer of each",
-        "row is bold.", "",
+        "row is bold.",
+        *(["The translator: label smoothing, dropout, clipped gradients, Adam; in pieces of the targets per second."]
+          if any(row[0] == "translator" for row in rows) else []), "",
         f"- {datetime.date.today()}, {processor()}, {options.cores} used",
         *([f"- {about['device']}"] if options.device != "cpu" and "device" in about else []),
         f"- {', '.join(versions)}; {about.get('threads', options.cores)} threads",

@@ -4,10 +4,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [ -e build/peers/complete ]; then exit 0; fi
-echo "installing PyTorch and JAX into build/peers (several minutes, about 6 GB on disk)"
-rm -rf build/peers
-/usr/bin/python3 -m venv build/peers
-build/peers/bin/pip install --quiet --disable-pip-version-check --no-cache-dir torch jax numpy
+packages="torch jax numpy sentencepiece safetensors"
+if [ -e build/peers/complete ] && [ "$(cat build/peers/complete)" = "$packages" ]; then exit 0; fi
+if [ ! -e build/peers/complete ]; then
+  echo "installing PyTorch and JAX into build/peers (several minutes, about 6 GB on disk)"
+  rm -rf build/peers
+  /usr/bin/python3 -m venv build/peers
+fi
+# shellcheck disable=SC2086  # a list
+build/peers/bin/pip install --quiet --disable-pip-version-check --no-cache-dir $packages
 build/peers/bin/python -c 'import torch, jax; print("PyTorch", torch.__version__, "JAX", jax.__version__)'
-touch build/peers/complete
+echo "$packages" >build/peers/complete

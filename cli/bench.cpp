@@ -65,7 +65,7 @@ void bench_here(const Options& o, const Global& global, Json& machine, Json& all
     for (std::size_t i = 0; i < limits.size(); ++i)
       fmt::print(" {:.0f} GFLOP/s in {},", limits[i].gemm_gflops, o.precisions[i]);
     if (limits.front().fma_gflops > 0) fmt::print(" multiply-adds {:.0f} GFLOP/s,", limits.front().fma_gflops);
-    fmt::print(" copy {:.1f} GB/s\n\n{:<8}{:>7}{:>6}{:>14}{:>24}{:>12}{:>10}\n", limits.front().copy_gbs, "net",
+    fmt::print(" copy {:.1f} GB/s\n\n{:<11}{:>7}{:>6}{:>14}{:>24}{:>12}{:>10}\n", limits.front().copy_gbs, "net",
                "batch", "type", "examples/s", "least to most", "of GEMM", "compile");
   }
   for (std::size_t i = 0; i < measured.size(); ++i) {
@@ -74,7 +74,7 @@ void bench_here(const Options& o, const Global& global, Json& machine, Json& all
     const double gemm = limits[i % limits.size()].gemm_gflops;
     const double fraction = row.median * row.flops_per_example * 1e-9 / gemm;
     if (!global.json)
-      fmt::print("{:<8}{:>7}{:>6}{:>14.0f}{:>24}{:>10.0f} %{:>8.2f} s\n", row.of.name, row.of.batch, precision,
+      fmt::print("{:<11}{:>7}{:>6}{:>14.0f}{:>24}{:>10.0f} %{:>8.2f} s\n", row.of.name, row.of.batch, precision,
                  row.median, fmt::format("{:.0f} to {:.0f}", row.least, row.most), 100 * fraction, row.compile_seconds);
     rows.push_back({{"name", row.of.name},
                     {"batch", row.of.batch},
@@ -110,8 +110,8 @@ int bench(const Options& o, const Global& global) {
 
 Action add_bench(CLI::App& app) {
   auto o = std::make_shared<Options>();
-  app.add_option("NAME", o->names, "mlp, lenet, cnn, lstm; all of them by default");
-  app.add_option("--batch", o->batches, "examples in a step; several with commas")
+  app.add_option("NAME", o->names, "mlp, lenet, cnn, lstm, translator; all of them by default");
+  app.add_option("--batch", o->batches, "examples in a step (translator: pairs of sentences); several with commas")
       ->delimiter(',')
       ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 20));
   app.add_option("--precision", o->precisions, "of products and convolutions: f32, tf32, bf16; several with commas")

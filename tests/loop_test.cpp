@@ -254,6 +254,14 @@ TEST(Bench, CountsTheWorkOfTheNets) {
   const BenchRow sequences = run_bench({"lstm", 64}, 0.01, 1);
   EXPECT_GT(sequences.flops_per_example, of_steps);
   EXPECT_LT(sequences.flops_per_example, 1.05 * of_steps);
+  // The translator's, of a piece: cells, attention's weighted sum and scores of pieces; 64 rows have 1312 pieces in
+  // 64 x 24 places. Softmax and the attention's scores are what else it does.
+  const double encoder = 2 * (256 + 384) * 1152 + 768 * 384, start = 768 * 384 / 24.0;
+  const double decoder = (2 * 256 + 384) * 1152 + 384 * 384 + 24 * 768 + 3 * 384 * 256 + 256 * 8000;
+  const double of_pieces = 3 * 2.0 * (encoder + start + decoder) * 64 * 24 / 1312;
+  const BenchRow pieces = run_bench({"translator", 64}, 0.01, 1);
+  EXPECT_GT(pieces.flops_per_example, of_pieces);
+  EXPECT_LT(pieces.flops_per_example, 1.1 * of_pieces);
   EXPECT_THROW((void)run_bench({"nothing", 8}, 0.01, 1), Error);
 }
 

@@ -13,14 +13,14 @@ namespace tessera::train {
 
 struct BenchCase {
   std::string name;
-  std::int64_t batch = 0;
+  std::int64_t batch = 0;  ///< examples of a step; of the translator, pairs of sentences
   Precision precision = Precision::Float32;
 };
 
 /// A net compiled, its state and its batch: ready to train.
 struct Workload {
   std::function<void()> steps;  ///< trains some steps and waits for them
-  std::int64_t examples = 0;    ///< in these
+  std::int64_t examples = 0;    ///< in these; those of the translator are the pieces of the targets
   double flops_per_example = 0;
   double compile_seconds = 0;
 };
@@ -36,7 +36,7 @@ struct BenchRow {
   double compile_seconds = 0;
 };
 
-/// mlp, lenet, cnn, lstm.
+/// mlp, lenet, cnn, lstm, translator.
 std::vector<std::string> bench_nets();
 /// The batches at which a net is measured when nobody says other ones. Throws Error (Usage) for an unknown name.
 std::vector<std::int64_t> bench_batches(const std::string& net);
