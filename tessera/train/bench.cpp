@@ -121,7 +121,7 @@ Workload translator_training(const BenchCase& which, const Key& model_key, const
     nn::Context context{.training = true, .key = key};
     const auto loss = [](const Translator& m, const Array& s, const Array& l, const Array& b, const Array& w,
                          nn::Context& c) {
-      const BatchLikelihood sums = batch_likelihood(m(s, l, b, c), w, kSmoothing);
+      const BatchLikelihood sums = batch_likelihood(logits(m, s, l, b, c), w, kSmoothing);
       return sums.smoothed / astype(sums.tokens, DType::F32);
     };
     auto [value, gradient] = value_and_grad(loss)(model, source, length, before, wanted, context);
