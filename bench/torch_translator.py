@@ -90,7 +90,8 @@ class Translator(nn.Module):
         return F.cross_entropy(logits.flatten(0, 1), wanted.flatten(), ignore_index=PAD, label_smoothing=smoothing)
 
     def search(self, source, lengths, beam, longest, step):
-        """The best translation of each row, [rows, longest]. A row is done when `beam` of its hypotheses have ended."""
+        """The best translation of each row, [rows, longest]. A row is done when `beam` of its hypotheses have ended; rows
+        that are done stay in the batch until all are, as in Tessera's search."""
         rows, pieces, device = len(source), self.bias.shape[0], source.device
         memory, hidden = self.encode(source, lengths)
         hidden = hidden.repeat_interleave(beam, 0)
