@@ -74,7 +74,7 @@ code{font:13px/1.4 ui-monospace,SFMono-Regular,Menlo,Consolas,monospace;overflow
 .mistakes small{font-size:12px;color:var(--soft);white-space:nowrap}
 .alignment td{width:22px;min-width:22px;height:22px;border-radius:3px}
 .alignment thead th{height:auto}
-.alignments{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:16px;margin-top:16px}
+.alignments{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:16px;margin-top:16px;align-items:start}
 .bar{height:8px;border-radius:4px;background:var(--line);overflow:hidden;min-width:60px}
 .bar div{height:100%;background:var(--test);border-radius:4px}
 .bar.limit div{background:var(--train)}
