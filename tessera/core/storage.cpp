@@ -26,16 +26,23 @@ std::size_t size_class(std::size_t bytes) {
   return (bytes + step - 1) / step * step;
 }
 
+struct Block {
+  std::byte* data = nullptr;
+  std::size_t size = 0;
+};
+
 class HostPool {
  public:
-  std::byte* take(std::size_t size) {
+  /// At least `size` bytes. Of large blocks that are free also one that is up to twice as large will do: programs of
+  /// nearly the same size take turns in one block.
+  Block take(std::size_t size) {
     const std::lock_guard lock(mutex_);
-    used_ += size;
-    peak_ = std::max(peak_, used_);
-    auto& list = free_[size];
-    if (!list.empty()) {
-      std::byte* block = list.back();
-      list.pop_back();
+    const std::size_t most = size < kHugePage ? size : 2 * size;
+    for (auto list = free_.lower_bound(size); list != free_.end() && list->first <= most; ++list) {
+      if (list->second.empty()) continue;
+      const Block block{list->second.back(), list->first};
+      list->second.pop_back();
+      count(block.size);
       return block;
     }
     void* block = allocate(size);
@@ -44,16 +51,16 @@ class HostPool {
       block = allocate(size);
     }
     if (block == nullptr) {
-      used_ -= size;
       throw Error("out of host memory: " + std::to_string(size >> 20) + " MiB more were asked for, with " +
                   std::to_string(used_ >> 20) + " MiB in use; use a smaller batch");
     }
-    return static_cast<std::byte*>(block);
+    count(size);
+    return {static_cast<std::byte*>(block), size};
   }
-  void give(std::byte* block, std::size_t size) {
+  void give(const Block& block) {
     const std::lock_guard lock(mutex_);
-    used_ -= size;
-    free_[size].push_back(block);
+    used_ -= block.size;
+    free_[block.size].push_back(block.data);
   }
   void release() {
     const std::lock_guard lock(mutex_);
@@ -65,6 +72,10 @@ class HostPool {
   }
 
  private:
+  void count(std::size_t size) {
+    used_ += size;
+    peak_ = std::max(peak_, used_);
+  }
   static void* allocate(std::size_t size) {
     if (size < kHugePage) return std::aligned_alloc(64, (size + 63) / 64 * 64);
     if (size > std::size_t{1} << 62) return nullptr;
@@ -91,8 +102,8 @@ HostPool& pool() {
 
 class HostStorage final : public Storage {
  public:
-  HostStorage(std::size_t bytes, std::size_t size) : Storage(pool().take(size), bytes), size_(size) {}
-  ~HostStorage() override { pool().give(data(), size_); }
+  HostStorage(const Block& block, std::size_t bytes) : Storage(block.data, bytes), size_(block.size) {}
+  ~HostStorage() override { pool().give({data(), size_}); }
   HostStorage(const HostStorage&) = delete;
   HostStorage& operator=(const HostStorage&) = delete;
 
@@ -129,7 +140,9 @@ StoragePtr to_host(StoragePtr storage) {
   return copy;
 }
 
-StoragePtr allocate_host(std::size_t bytes) { return std::make_shared<HostStorage>(bytes, size_class(bytes)); }
+StoragePtr allocate_host(std::size_t bytes) {
+  return std::make_shared<HostStorage>(pool().take(size_class(bytes)), bytes);
+}
 HostMemory host_memory() { return pool().usage(); }
 void release_cached_host_memory() { pool().release(); }
 

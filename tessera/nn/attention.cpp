@@ -150,7 +150,7 @@ Attended MultiHeadAttention::operator()(const Operand& q, const Memory& memory, 
                         fmt::format("queries are [batch, steps, {}], keys [batch, heads, time, n]", features),
                         "the memory is what project gives");
   }
-  const Array scaled = query(asked) * (1 / std::sqrt(static_cast<double>(features / heads)));
+  const Array scaled = query(asked) * (1 / std::sqrt(static_cast<double>(memory.keys.shape(3))));
   const Array scores = matmul(heads_apart(scaled, heads), swap_axes(memory.keys, 2, 3));
   const Array weights = mask.empty() ? softmax(scores) : masked_softmax(scores, expand_dims(mask, 1));
   const Array found = swap_axes(matmul(weights, memory.values), 1, 2);

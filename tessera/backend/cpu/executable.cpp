@@ -1,6 +1,6 @@
 // Everything that can be known before a run is prepared once: which step runs in parallel, where each argument lies in
-// a frame's table of pointers. A run takes a frame (arena and table) from the pool, fills in the pointers of inputs and
-// outputs, and goes through the steps.
+// a frame's table of pointers. A run takes a frame from the pool and an arena from the allocator, fills in the pointers
+// of inputs and outputs, and goes through the steps. Executables that take turns find the same arena.
 #include "tessera/backend/cpu/executable.hpp"
 
 #include <fmt/format.h>
@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <mutex>
+#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -21,10 +22,10 @@ namespace {
 using pass::Buffer;
 using pass::Program;
 
-/// Memory of one run in flight.
+/// What one run in flight has of its own.
 struct Frame {
-  StoragePtr arena;
-  std::vector<void*> table;  ///< the arguments of all steps
+  std::vector<void*> table;         ///< the arguments of all steps
+  std::optional<std::byte*> arena;  ///< the one that they lie in; nothing before the first run
 };
 
 struct Result {
@@ -110,9 +111,7 @@ class CpuExecutable final : public Executable {
       }
     }
     auto frame = std::make_unique<Frame>();
-    frame->arena = allocate_host(scratch_offset_ + steps_->scratch_bytes());
     frame->table.assign(steps_->table_size(), nullptr);
-    steps_->place(frame->table.data(), frame->arena->data());
     return frame;
   }
 
@@ -156,12 +155,18 @@ class CpuExecutable final : public Executable {
       }
     } lease{*this, take()};
     Frame& frame = *lease.frame;
+    const std::size_t bytes = scratch_offset_ + steps_->scratch_bytes();
+    const StoragePtr arena = bytes > 0 ? allocate_host(bytes) : nullptr;
+    std::byte* const memory = arena != nullptr ? arena->data() : nullptr;
+    if (frame.arena != memory) {
+      frame.arena = memory;
+      steps_->place(frame.table.data(), memory);
+    }
     for (std::size_t i = 0; i < inputs.size(); ++i) steps_->bind_input(frame.table.data(), i, inputs[i]->data());
     for (std::size_t o = 0; o < outputs.size(); ++o) steps_->bind_output(frame.table.data(), o, outputs[o]->data());
     std::vector<pass::Measure> measures(profile == nullptr ? 0 : steps_->measured());
     const auto run_steps = [&] {
-      steps_->run(frame.table.data(), frame.arena->data() + scratch_offset_,
-                  profile == nullptr ? nullptr : measures.data());
+      steps_->run(frame.table.data(), memory + scratch_offset_, profile == nullptr ? nullptr : measures.data());
     };
     if (steps_->needs_team())
       with_team(threads_, run_steps);
