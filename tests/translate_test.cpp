@@ -334,5 +334,24 @@ TEST(Search, FindsWhatAPlainSearchFinds) {
     }
 }
 
+TEST(Search, RowsFindTheSameInAnyCompany) {
+  set_default_device(test_device());
+  constexpr std::int64_t kPieces = 11, kLength = 9, kRows = 36, kWidth = 6, kFew = 3, kWide = 2;
+  const Translator model = random_translator(kKinds[0], kPieces);
+  const Array source = random::integers(Key(8), {kRows, kWidth}, 4, kPieces);
+  const Array length = random::integers(Key(9), {kRows}, 1, kWidth + 1);
+  auto compiled =
+      jit([](const Translator& m, const Array& s, const Array& l) { return search(m, s, l, kWide, kLength); });
+  const Translations all = compiled(model, source, length);  // half of the rows go on alone, twice
+  for (std::int64_t begin = 0; begin < kRows; begin += kFew) {
+    const auto rows = [&](const Array& x) { return x.at(slice(begin, begin + kFew)); };
+    const Translations few = compiled(model, rows(source), rows(length));
+    EXPECT_EQ(rows(all.tokens).to_vector<std::int32_t>(), few.tokens.to_vector<std::int32_t>()) << "from row " << begin;
+    EXPECT_EQ(rows(all.lengths).to_vector<std::int32_t>(), few.lengths.to_vector<std::int32_t>());
+    const std::vector<float> got = rows(all.scores).to_vector<float>(), want = few.scores.to_vector<float>();
+    for (std::size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-4);
+  }
+}
+
 }  // namespace
 }  // namespace tessera::train

@@ -10,7 +10,7 @@ using HeadMemory = nn::MultiHeadAttention::Memory;
 
 /// Positions, i32 [n], as sines and cosines of wavelengths from 2 pi to 20,000 pi: [n, width].
 Array sines(const Array& positions, std::int64_t width) {
-  const double step = -std::log(10000.0) / static_cast<double>(width / 2);
+  const double step = -2 * std::log(10000.0) / static_cast<double>(width);
   const Array angles = expand_dims(astype(positions, DType::F32), 1) * exp(arange(width / 2, DType::F32) * step);
   return concatenate({sin(angles), cos(angles)}, -1);
 }

@@ -46,31 +46,44 @@ struct Search {
   }
 };
 
+/// The rows `index` of a tree whose arrays hold `rows` of them, or one for each hypothesis of these.
+template <class Tree>
+Tree take_rows_of(Tree tree, std::int64_t rows, const Array& index) {
+  return map_tree(std::move(tree), [&](const Array& x) {
+    if (x.rank() == 0) return x;
+    Shape grouped = x.shape(), flat = x.shape();
+    grouped[0] /= rows;
+    flat[0] = grouped[0] * index.shape(0);
+    grouped.insert(grouped.begin(), rows);
+    return reshape(take(reshape(x, grouped), index), flat);
+  });
+}
+
 template <class Model>
-Translations search_with(const Model& model, const Array& source, const Array& source_length, std::int64_t beam,
-                         std::int64_t length) {
+struct BeamSearch {
   using State = typename Model::State;
-  const std::int64_t rows = source.shape(0), pieces = model.pieces.bias.shape(0);
-  nn::Context context = nn::Context::evaluation();
-  const auto memory =
-      map_tree(model.encode(source, source_length, context), [&](const Array& x) { return repeat_rows(x, beam); });
+  using Memory = typename Model::Memory;
 
-  const Array none = full({rows, beam, length}, Vocabulary::kPad, DType::I32);
-  const Array hopeless = full({rows, beam}, kImpossible);
-  const Array only_first = where(iota({rows, beam}, 1) == 0, 0.0F, hopeless);  // all are equal before the first step
-  const Array never = where((arange(pieces) < Vocabulary::kEnd), kImpossible, 0.0F);
-  const Search<State> begin{.steps = Array(0),
-                            .tokens = none,
-                            .last = full({rows * beam}, Vocabulary::kBegin, DType::I32),
-                            .scores = only_first,
-                            .state = model.begin(memory, length),
-                            .ended_tokens = none,
-                            .ended_scores = hopeless,
-                            .ended_lengths = zeros({rows, beam}, DType::I32),
-                            .ended = zeros({rows}, DType::I32)};
+  const Model& model;
+  std::int64_t beam, length;
 
-  const auto goes_on = [&](const Search<State>& s) { return (s.steps < length) & any(s.ended < beam); };
-  const auto one = [&](Search<State>& s) {
+  [[nodiscard]] Search<State> begin(const Memory& memory, std::int64_t rows) const {
+    const Array none = full({rows, beam, length}, Vocabulary::kPad, DType::I32);
+    const Array hopeless = full({rows, beam}, kImpossible);
+    return {.steps = Array(0),
+            .tokens = none,
+            .last = full({rows * beam}, Vocabulary::kBegin, DType::I32),
+            .scores = where(iota({rows, beam}, 1) == 0, 0.0F, hopeless),  // all are equal before the first step
+            .state = model.begin(memory, length),
+            .ended_tokens = none,
+            .ended_scores = hopeless,
+            .ended_lengths = zeros({rows, beam}, DType::I32),
+            .ended = zeros({rows}, DType::I32)};
+  }
+
+  void step(Search<State>& s, const Memory& memory) const {
+    const std::int64_t rows = s.scores.shape(0), pieces = model.pieces.bias.shape(0);
+    const Array never = where(arange(pieces) < Vocabulary::kEnd, kImpossible, 0.0F);
     s.state = model.next(s.last, s.state, memory);
     const Array next = log_softmax(model.pieces.logits(s.state.output)) + never;
     const Array all = expand_dims(s.scores, 2) + reshape(next, {rows, beam, pieces});
@@ -97,14 +110,45 @@ Translations search_with(const Model& model, const Array& source, const Array& s
       grouped.insert(grouped.begin(), rows);
       return reshape(take_rows(reshape(x, grouped), parents), x.shape());
     });
-  };
-  Search<State> end = while_loop(goes_on, one, begin);
-  // Where none has ended, the live ones are cut.
-  const Array cut = expand_dims(end.ended == 0, 1);
-  end.add(end.tokens, where(cut, end.scores / astype(end.steps, DType::F32), kImpossible),
-          broadcast_to(end.steps, {rows, beam}));
-  return {.tokens = end.ended_tokens, .scores = end.ended_scores, .lengths = end.ended_lengths};
-}
+  }
+
+  /// To the end. When half of many rows are done, the others go on alone.
+  [[nodiscard]] Translations finish(Search<State> s, const Memory& memory) const {
+    constexpr std::int64_t kFewRows = 16;
+    const std::int64_t rows = s.scores.shape(0);
+    const bool together = rows <= kFewRows || rows % 2 != 0;
+    const std::int64_t most_left = together ? 0 : rows / 2;
+    s = while_loop(
+        [&](const Search<State>& now) {
+          return (now.steps < length) & (sum(astype(now.ended < beam, DType::I32)) > most_left);
+        },
+        [&](Search<State>& now) { step(now, memory); }, s);
+    // At the longest: where none has ended, the live ones are cut.
+    const Array cut = (s.ended == 0) & (s.steps >= length);
+    s.add(s.tokens, where(expand_dims(cut, 1), s.scores / astype(s.steps, DType::F32), kImpossible),
+          broadcast_to(s.steps, {rows, beam}));
+    s.ended = where(cut, 1, s.ended);
+    const Translations found{.tokens = s.ended_tokens, .scores = s.ended_scores, .lengths = s.ended_lengths};
+    if (together) return found;
+
+    const Array order = argsort(astype(s.ended >= beam, DType::I32));
+    const Array on = order.at(slice(0, most_left)), done = order.at(slice(most_left, rows));
+    const Translations later = finish(take_rows_of(s, rows, on), take_rows_of(memory, rows, on)),
+                       earlier = take_rows_of(found, rows, done);
+    const Array back = argsort(order);
+    const auto in_order = [&](const Array& a, const Array& b) { return take(concatenate({a, b}), back); };
+    return {.tokens = in_order(later.tokens, earlier.tokens),
+            .scores = in_order(later.scores, earlier.scores),
+            .lengths = in_order(later.lengths, earlier.lengths)};
+  }
+
+  [[nodiscard]] Translations operator()(const Array& source, const Array& source_length) const {
+    nn::Context context = nn::Context::evaluation();
+    const Memory memory =
+        map_tree(model.encode(source, source_length, context), [&](const Array& x) { return repeat_rows(x, beam); });
+    return finish(begin(memory, source.shape(0)), memory);
+  }
+};
 
 }  // namespace
 
@@ -130,7 +174,10 @@ Array alignment(const Translator& model, const Array& source, const Array& sourc
 
 Translations search(const Translator& model, const Array& source, const Array& source_length, std::int64_t beam,
                     std::int64_t length) {
-  return std::visit([&](const auto& m) { return search_with(m, source, source_length, beam, length); }, model);
+  const auto found = [&]<class Model>(const Model& m) {
+    return BeamSearch<Model>{m, beam, length}(source, source_length);
+  };
+  return std::visit(found, model);
 }
 
 }  // namespace tessera::train
