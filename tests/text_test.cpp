@@ -293,7 +293,7 @@ module @jit_f {
                                  .entry();
   ir::verify(*graph);
   expect_round_trip(*graph);
-  const auto f32 = [](std::vector<float> v) { return Literal::from<float>({3}, v); };
+  const auto f32 = [](const std::vector<float>& v) { return Literal::from<float>({3}, v); };
   const auto run = [&](std::int32_t k) {
     const std::vector<Literal> results =
         ir::interpret(*graph, std::vector{f32({1, 2, 3}), f32({2, 3, 1}), Literal::full_integer({DType::I32, {}}, k)});
