@@ -128,13 +128,13 @@ struct BeamSearch {
     s.add(s.tokens, where(expand_dims(cut, 1), s.scores / astype(s.steps, DType::F32), kImpossible),
           broadcast_to(s.steps, {rows, beam}));
     s.ended = where(cut, 1, s.ended);
-    const Translations found{.tokens = s.ended_tokens, .scores = s.ended_scores, .lengths = s.ended_lengths};
+    Translations found{.tokens = s.ended_tokens, .scores = s.ended_scores, .lengths = s.ended_lengths};
     if (together) return found;
 
     const Array order = argsort(astype(s.ended >= beam, DType::I32));
     const Array on = order.at(slice(0, most_left)), done = order.at(slice(most_left, rows));
     const Translations later = finish(take_rows_of(s, rows, on), take_rows_of(memory, rows, on)),
-                       earlier = take_rows_of(found, rows, done);
+                       earlier = take_rows_of(std::move(found), rows, done);
     const Array back = argsort(order);
     const auto in_order = [&](const Array& a, const Array& b) { return take(concatenate({a, b}), back); };
     return {.tokens = in_order(later.tokens, earlier.tokens),
