@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "tessera/backend/cpu/executable.hpp"
+#include "tessera/backend/cpu/isa.hpp"
 #include "tessera/backend/cpu/library.hpp"
 #include "tessera/backend/cpu/team.hpp"
 #include "tessera/core/error.hpp"
@@ -71,19 +72,29 @@ class Watched {
   StoragePtr storage_;
 };
 
-Literal run(const LibraryCall& call, const std::vector<Literal>& operands, int threads) {
-  const auto prepared = cpu::make_library_call(call, threads);
-  const Watched memory(byte_size(call.result_type)), scratch(prepared->scratch_bytes());
+/// With more than one run it runs twice, the second time after its second operand is gone.
+Literal run(const LibraryCall& call, const std::vector<Literal>& operands, int threads, std::int64_t runs = 1) {
+  const auto prepared = cpu::make_library_call(call, threads, runs);
+  const Watched memory(byte_size(call.result_type)), scratch(prepared->scratch_bytes()), kept(prepared->kept_bytes());
+  const cpu::Workspace work{scratch.storage()->data(), kept.storage()->data()};
   Literal result(call.result_type, memory.storage());
   for (std::int64_t i = 0; i < result.size(); ++i)
     result.set_double(i, std::numeric_limits<double>::quiet_NaN());  // all must be written
   std::vector<void*> arguments;
   for (const Literal& operand : operands) arguments.push_back(operand.data());
   arguments.push_back(result.data());
-  cpu::with_team(threads, [&] { prepared->run(arguments.data(), scratch.storage()->data()); });
+  cpu::with_team(threads, [&] {
+    prepared->prepare(arguments.data(), work);
+    prepared->run(arguments.data(), work);
+    if (prepared->kept_bytes() == 0) return;
+    arguments[1] = nullptr;
+    std::fill_n(memory.storage()->data(), byte_size(call.result_type), std::byte{0xFF});
+    prepared->run(arguments.data(), work);
+  });
   EXPECT_EQ(prepared->implementation().find("ref"), std::string::npos) << prepared->implementation();
   EXPECT_TRUE(memory.intact()) << prepared->implementation() << " writes past its result";
   EXPECT_TRUE(scratch.intact()) << prepared->implementation() << " writes past its scratch";
+  EXPECT_TRUE(kept.intact()) << prepared->implementation() << " writes past what it keeps";
   return result;
 }
 
@@ -176,6 +187,8 @@ const std::vector<Dot> kDots = {
     {{90, 30}, {30}, {}, {}, {1}, {0}},                         // matrix by vector
     {{4000}, {4000}, {}, {}, {0}, {0}},                         // vector by vector
     {{64, 1}, {1, 48}, {}, {}, {1}, {0}},                       // outer product
+    {{1040, 24}, {17, 24}, {}, {}, {1}, {1}},                   // enough rows for a copy of the right side
+    {{24, 9}, {24, 1040}, {}, {}, {0}, {0}},                    // enough columns for one of the left
 };
 
 TEST(Product, EveryForm) {
@@ -192,9 +205,19 @@ TEST(Product, EveryForm) {
           continue;
         }
         const Literal a = small_values(l, random), b = small_values(r, random);
-        expect_equal(run({node_of(dot), {l, r}, out, {}}, {a, b}, threads), plain_dot(dot, a, b, out), what);
+        const Literal want = plain_dot(dot, a, b, out);
+        for (const std::int64_t runs : {1, 1000})
+          expect_equal(run({node_of(dot), {l, r}, out, {}}, {a, b}, threads, runs), want, what);
       }
     }
+}
+
+TEST(Product, ManyRunsWithTheSameWeightsKeepACopy) {
+  if (cpu::isa() < cpu::Isa::Avx512) GTEST_SKIP() << "products do not take blocks here";
+  const Dot dot{{16, 24}, {32, 24}, {}, {}, {1}, {1}};
+  const LibraryCall call{node_of(dot), {{DType::F32, dot.lhs}, {DType::F32, dot.rhs}}, {DType::F32, {16, 32}}, {}};
+  EXPECT_EQ(cpu::make_library_call(call, 1, 1)->kept_bytes(), 0U);
+  EXPECT_GE(cpu::make_library_call(call, 1, 64)->kept_bytes(), 4U * 32 * 24);
 }
 
 TEST(Product, WhatHasNoKernel) {

@@ -38,10 +38,12 @@ bool is_cheap(const Graph& graph, Value v) {
   return node != nullptr && (node->op == Op::Constant || node->op == Op::Iota);
 }
 
-/// A value of all steps together, outside: one that is there before the loop, or a result stacked by it.
+/// A value of all steps together, outside: one that is there before the loop, or a result stacked by it; or a part of
+/// such a one.
 struct Stack {
   Value before = -1;
   std::size_t stacked = 0;
+  std::int64_t dimension = -1, start = 0, limit = 0;  ///< of the part; -1: all of it
 };
 
 class Loop {
@@ -240,15 +242,28 @@ class Loop {
 
   /// The values of all steps of `v`, which changes from step to step.
   Stack stack_of(Value v) {
-    if (const Input* input = find(sliced_, v)) return {input->outside, 0};
-    for (std::size_t s = 0; s < stacked_.size(); ++s)
-      if (stacked_[s].value == v) return {-1, s};
+    if (auto stack = stack_at_hand(v)) return *stack;
     stacked_.push_back({v, kExtra});
     return {-1, stacked_.size() - 1};
   }
-  [[nodiscard]] bool is_at_hand(Value v) const {
-    return find(sliced_, v) != nullptr ||
-           std::any_of(stacked_.begin(), stacked_.end(), [&](const Result& r) { return r.value == v; });
+  /// Without stacking anything more: the value itself, or one that it was concatenated into.
+  [[nodiscard]] std::optional<Stack> stack_at_hand(Value v) const {
+    if (const Input* input = find(sliced_, v)) return Stack{input->outside, 0};
+    for (std::size_t s = 0; s < stacked_.size(); ++s)
+      if (stacked_[s].value == v) return Stack{-1, s};
+    for (const Node& node : body_.nodes) {
+      if (node.op != Op::Concatenate) continue;
+      const auto piece = std::find(node.operands.begin(), node.operands.end(), v);
+      if (piece == node.operands.end()) continue;
+      std::optional<Stack> stack = stack_at_hand(node.results[0]);
+      if (!stack || stack->dimension >= 0) continue;
+      stack->dimension = node.attributes.integer("dimension") + 1;
+      const auto extent = [&](Value part) { return body_.shape(part)[static_cast<std::size_t>(stack->dimension - 1)]; };
+      for (auto before = node.operands.begin(); before != piece; ++before) stack->start += extent(*before);
+      stack->limit = stack->start + extent(v);
+      return stack;
+    }
+    return std::nullopt;
   }
 
   /// One term of a sum over steps: a product, or a sum over elements.
@@ -268,7 +283,7 @@ class Loop {
   }
   [[nodiscard]] bool is_summed_reduction(const Node& node) const {
     return node.op == Op::Reduce && node.operands.size() == 2 && ir::match_monoid(*node.regions[0]) == Op::Add &&
-           is_zero(body_, node.operands[1]) && is_at_hand(node.operands[0]) &&
+           is_zero(body_, node.operands[1]) && stack_at_hand(node.operands[0]) &&
            size_of(body_.dtype(node.operands[0])) >= 4;
   }
   static bool is_zero(const Graph& graph, Value v) {
@@ -396,7 +411,12 @@ class Loop {
     for (std::size_t s = 0; s < stacked_.size(); ++s)
       if (stacked_[s].index != kExtra) made_[stacked_[s].index] = out[place[s]];
     const auto resolved = [&](const Stack& stack) {
-      return stack.before >= 0 ? stack.before : out[place[stack.stacked]];
+      const Value all = stack.before >= 0 ? stack.before : out[place[stack.stacked]];
+      if (stack.dimension < 0) return all;
+      ir::Integers start(to_.shape(all).size(), 0), limit = to_.shape(all);
+      start[static_cast<std::size_t>(stack.dimension)] = stack.start;
+      limit[static_cast<std::size_t>(stack.dimension)] = stack.limit;
+      return build_.slice(all, start, limit);
     };
     for (const Sum& sum : sums_) {
       Value total = sum.initial;

@@ -8,6 +8,7 @@
 //   copy(to, from, bytes)                     within the machine
 //   bind_input(program, input, address)       of the step's inner programs
 //   bind_output(program, output, address)
+//   prepare(program)                          its constants are bound for the runs that follow
 //   run(program)
 #pragma once
 
@@ -80,6 +81,7 @@ void run_loop(const Machine& machine, const Step& step, const Address* arguments
   };
   for (std::size_t p = 0; p < inner.programs.size(); ++p)
     for (std::size_t i = 0; i < inner.constants; ++i) machine.bind_input(p, i, arguments[i]);
+  for (std::size_t p = 0; p < inner.programs.size(); ++p) machine.prepare(p);
   for (std::size_t c = 0; c < inner.carried; ++c) {
     carried[c] = arguments[inner.constants + c];
     if (!inner.in_place[c]) continue;

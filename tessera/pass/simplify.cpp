@@ -577,8 +577,8 @@ ir::Graph simplify(const ir::Graph& graph) {
 namespace {
 
 /// In how many chunks a reduction is done first, so that there is work for all; 1: in one go. Depends on shapes and
-/// the target alone.
-std::int64_t chunks_of(const ReduceForm& form, const Target& target) {
+/// the target alone. `first`: the extent of the first dimension that is reduced.
+std::int64_t chunks_of(const ReduceForm& form, std::int64_t first, const Target& target) {
   const std::int64_t total = form.outer * form.reduced * form.inner;
   if (form.reduced < 64 || total < 65536) return 1;
   std::int64_t chunks = 1, least = target.threads, enough = 16LL * target.threads, most = enough;
@@ -593,7 +593,11 @@ std::int64_t chunks_of(const ReduceForm& form, const Target& target) {
     least = 2;
     enough = 3 * wanted / (4 * blocks);
     most = 2 * wanted / blocks;
-  } else if (target.threads <= 1 || form.outer >= 4 * target.threads || (form.inner >= 256 && form.reduced <= 4096)) {
+  } else if (form.inner >= 256 && form.reduced <= 4096) {
+    // One column block for each thread would read short pieces of rows. The first dimension is what others that reduce
+    // the rest are shared out by: all of them become one kernel.
+    return first >= 16 && form.reduced / first >= 8 ? first : 1;
+  } else if (target.threads <= 1 || form.outer >= 4 * target.threads) {
     return 1;
   }
   for (std::int64_t c = 2; c <= most && c * 16 <= form.reduced && chunks < enough; ++c)
@@ -634,7 +638,8 @@ Value reduce_in_stages(Graph& to, const Node& node, const Values& operands, Op m
   const Node& whole = *to.producer(result);
   const auto form = reduce_form(to, whole);
   // Few results from many elements: chunks first, whose number depends on shapes and threads alone.
-  const std::int64_t chunks = splits && form ? chunks_of(*form, target) : 1;
+  const std::int64_t first = dimensions.empty() ? 1 : to.shape(v)[static_cast<std::size_t>(dimensions[0])];
+  const std::int64_t chunks = splits && form ? chunks_of(*form, first, target) : 1;
   if (chunks > 1) {
     // A copy: nodes are added while it is used. NOLINTNEXTLINE(performance-unnecessary-copy-initialization)
     const Shape shape = to.shape(result);

@@ -48,16 +48,10 @@ class Residuals {
   [[nodiscard]] const Values& values() const { return list_; }
 
  private:
-  /// `v`, or what it spreads or converts from a smaller value; or, where a few elementwise operations make it of what
-  /// is at hand and a fraction of its bytes, that.
+  /// `v`, or what one quick operation after the other makes it of; or, where a few elementwise operations make it of
+  /// what is at hand and a fraction of its bytes, that.
   void give(Value v, Values& used) const {
-    while (!given_[at(v)]) {
-      const Node* node = graph_.producer(v);
-      if (node == nullptr || (node->op != Op::BroadcastInDim && node->op != Op::Reshape && node->op != Op::Convert) ||
-          byte_size(graph_.type(node->operands[0])) > byte_size(graph_.type(v)))
-        break;
-      v = node->operands[0];
-    }
+    for (Value from = origin(v); from != kZero; from = origin(v)) v = from;
     Values leaves;
     int operations = 12;
     std::size_t bytes = 0;
@@ -67,6 +61,30 @@ class Residuals {
       used.insert(used.end(), leaves.begin(), leaves.end());
     else
       used.push_back(v);
+  }
+  /// The value, no larger, that `v` spreads, converts, or combines with a constant; kZero when there is none.
+  [[nodiscard]] Value origin(Value v) const {
+    const Node* node = graph_.producer(v);
+    if (node == nullptr) return kZero;
+    Value from = kZero;
+    switch (node->op) {
+      case Op::BroadcastInDim:
+      case Op::Reshape:
+      case Op::Convert:
+      case Op::Negate: from = node->operands[0]; break;
+      case Op::Add:
+      case Op::Subtract:
+      case Op::Multiply:
+        if (cheap_[at(node->operands[0])] != cheap_[at(node->operands[1])])
+          from = node->operands[cheap_[at(node->operands[0])] ? 1 : 0];
+        break;
+      default: break;
+    }
+    if (from == kZero || cheap_[at(from)]) return kZero;
+    const std::size_t bytes = byte_size(graph_.type(from)), given = byte_size(graph_.type(v));
+    // What is at hand is taken as it is, unless it would be written out to spread a smaller one that is there too.
+    const bool wanted = given_[at(v)] ? given_[at(from)] && bytes < given : bytes <= given;
+    return wanted ? from : kZero;
   }
   /// The values that are no result of an elementwise operation on the way to `v`.
   bool leaves_of(Value v, Values& leaves, int& operations) const {

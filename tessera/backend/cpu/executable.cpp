@@ -41,8 +41,9 @@ class CpuExecutable final : public Executable {
       : program_(std::move(program)), code_(std::move(code)), threads_(threads) {
     prepare_ends();
     std::span<const KernelFunction> functions = code_;
-    steps_ = std::make_unique<Steps>(program_, functions, threads_);
-    scratch_offset_ = (program_.arena_bytes + 63) / 64 * 64;
+    steps_ = std::make_unique<Steps>(program_, functions, threads_, Steps::Repeats{});
+    kept_offset_ = (program_.arena_bytes + 63) / 64 * 64;
+    scratch_offset_ = kept_offset_ + steps_->kept_bytes();
     const char* log = std::getenv("TESSERA_LOG");
     log_ = log != nullptr && std::string_view(log).find("kernels") != std::string_view::npos;
   }
@@ -66,13 +67,14 @@ class CpuExecutable final : public Executable {
   [[nodiscard]] std::string describe() const override {
     std::string text = pass::to_string(program_);
     if (!text.empty() && text.back() != '\n') text += '\n';
-    text += fmt::format("{} threads, {} bytes of scratch for library calls\n", threads_, steps_->scratch_bytes());
+    text += fmt::format("{} threads, {} bytes for library calls\n", threads_,
+                        steps_->kept_bytes() + steps_->scratch_bytes());
     text += steps_->describe("");
     return text;
   }
 
   [[nodiscard]] std::size_t peak_bytes() const override {
-    std::size_t bytes = program_.arena_bytes + steps_->scratch_bytes();
+    std::size_t bytes = scratch_offset_ + steps_->scratch_bytes();
     for (const Result& result : results_)
       if (result.input < 0 && result.constant < 0 && result.donated < 0) bytes += result.bytes;
     return bytes;
@@ -166,7 +168,8 @@ class CpuExecutable final : public Executable {
     for (std::size_t o = 0; o < outputs.size(); ++o) steps_->bind_output(frame.table.data(), o, outputs[o]->data());
     std::vector<pass::Measure> measures(profile == nullptr ? 0 : steps_->measured());
     const auto run_steps = [&] {
-      steps_->run(frame.table.data(), memory + scratch_offset_, profile == nullptr ? nullptr : measures.data());
+      steps_->run(frame.table.data(), {.scratch = memory + scratch_offset_, .kept = memory + kept_offset_},
+                  profile == nullptr ? nullptr : measures.data());
     };
     if (steps_->needs_team())
       with_team(threads_, run_steps);
@@ -205,7 +208,7 @@ class CpuExecutable final : public Executable {
   std::vector<std::size_t> input_bytes_;
   std::vector<Result> results_;
   std::unique_ptr<Steps> steps_;
-  std::size_t scratch_offset_ = 0;
+  std::size_t kept_offset_ = 0, scratch_offset_ = 0;  ///< in an arena, behind the program's
   std::mutex mutex_;
   std::vector<std::unique_ptr<Frame>> idle_;
 };

@@ -236,11 +236,11 @@ class FewChannelCall final : public Call {
  public:
   FewChannelCall(const FewChannelShape& shape, bool gradient, bool images, int threads)
       : kernel_(shape, threads), gradient_(gradient), images_(images) {}
-  void run(void* const* a, std::byte* scratch) override {
+  void run(void* const* a, const Workspace& work) override {
     const auto f = [&](int i) { return static_cast<float*>(a[i]); };
-    if (!gradient_) return kernel_.forward(f(0), f(1), f(2), f(3), static_cast<std::uint8_t*>(a[4]), scratch);
+    if (!gradient_) return kernel_.forward(f(0), f(1), f(2), f(3), static_cast<std::uint8_t*>(a[4]), work.scratch);
     kernel_.backward(f(0), f(1), f(2), static_cast<const std::uint8_t*>(a[3]), f(4), f(5), images_ ? f(6) : nullptr,
-                     scratch);
+                     work.scratch);
   }
   [[nodiscard]] std::size_t scratch_bytes() const override { return kernel_.scratch_bytes(); }
   [[nodiscard]] std::string implementation() const override { return "few_channel"; }

@@ -34,12 +34,9 @@ class Followed final : public Call {
     columns_ = result.shape.empty() ? 1 : result.shape.back();
     rows_ = element_count(result.shape) / std::max<std::int64_t>(columns_, 1);
   }
-  void run(void* const* arguments, std::byte* scratch) override {
+  void run(void* const* arguments, const Workspace& work) override {
     void* const result = arguments[2 + addends_];
-    // The inner call sees only its own addends before the result.
-    std::vector<void*> inner(arguments, arguments + 2 + first_addend());
-    inner.push_back(result);
-    call_->run(inner.data(), scratch);
+    call_->run(inner(arguments).data(), work);
     const int threads = rows_ * columns_ < 16384 ? 1 : threads_;
     parallel_for(threads, rows_, [&](std::int64_t begin, std::int64_t end) {
       if (dtype_ == DType::F32)
@@ -48,11 +45,21 @@ class Followed final : public Call {
         loop<bf16>(arguments, static_cast<bf16*>(result), begin, end);
     });
   }
+  void prepare(void* const* arguments, const Workspace& work) override {
+    call_->prepare(inner(arguments).data(), work);
+  }
   [[nodiscard]] std::size_t scratch_bytes() const override { return call_->scratch_bytes(); }
+  [[nodiscard]] std::size_t kept_bytes() const override { return call_->kept_bytes(); }
   [[nodiscard]] std::string implementation() const override { return call_->implementation() + " + loop"; }
 
  private:
   using Kind = pass::LibraryCall::Epilogue::Kind;
+  /// The inner call sees only its own addends before the result.
+  [[nodiscard]] std::vector<void*> inner(void* const* arguments) const {
+    std::vector<void*> list(arguments, arguments + 2 + first_addend());
+    list.push_back(arguments[2 + addends_]);
+    return list;
+  }
   [[nodiscard]] std::size_t first_addend() const {
     return static_cast<std::size_t>(std::count_if(epilogue_.begin(),
                                                   epilogue_.begin() + static_cast<std::ptrdiff_t>(first_),
@@ -137,7 +144,7 @@ bool has_library_kernel(const ir::Graph& graph, const ir::Node& node) {
   return false;
 }
 
-std::unique_ptr<Call> make_library_call(const pass::LibraryCall& call, int threads) {
+std::unique_ptr<Call> make_library_call(const pass::LibraryCall& call, int threads, std::int64_t runs) {
   using Kind = pass::LibraryCall::Epilogue::Kind;
   const TensorType& result = call.result_type;
   if (auto made = make_few_channel_call(call.node, call.operand_types, threads)) return made;
@@ -170,7 +177,7 @@ std::unique_ptr<Call> make_library_call(const pass::LibraryCall& call, int threa
   std::unique_ptr<Call> made;
   with_team(threads, [&] {
     const auto make = [&] {
-      return product ? onednn::make_call(*product, fused) : onednn::make_call(*convolution, fused);
+      return product ? onednn::make_call(*product, fused, runs) : onednn::make_call(*convolution, fused);
     };
     made = make();
     if (made == nullptr && !fused.empty()) {

@@ -31,8 +31,9 @@ ir::Graph use_few_channel_kernels(const ir::Graph& graph);
 /// The call of such a custom call; null for any other.
 std::unique_ptr<Call> make_few_channel_call(const ir::Node& node, std::span<const TensorType> operands, int threads);
 
-/// Prepares `call` for `threads` threads. What the library cannot fuse runs after it, as plain loops.
+/// Prepares `call` for `threads` threads and so many runs with the same second operand. What the library cannot fuse
+/// runs after it, as plain loops.
 /// Throws Error (Unsupported) when there is no kernel: has_library_kernel had said so.
-std::unique_ptr<Call> make_library_call(const pass::LibraryCall& call, int threads);
+std::unique_ptr<Call> make_library_call(const pass::LibraryCall& call, int threads, std::int64_t runs);
 
 }  // namespace tessera::cpu

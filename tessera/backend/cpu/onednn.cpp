@@ -54,20 +54,20 @@ bool has_kernels(const View& view) { return view.dtype == DType::F32 || (view.dt
 
 bool is_reference(const char* implementation) { return std::strstr(implementation, "ref") != nullptr; }
 
-/// Stages in order over numbered memories: the caller's arguments, or pieces of scratch.
+/// Stages in order over numbered memories: the caller's arguments, or pieces of the workspace. A first part of them can
+/// be for `prepare`.
 class Stages final : public Call {
  public:
-  int argument(const memory::desc& desc, int index) { return slot({desc, index, 0}); }
-  int scratch(const memory::desc& desc) {
-    const std::size_t offset = bytes_;
-    bytes_ += (desc.get_size() + 63) / 64 * 64;
-    return slot({desc, -1, offset});
-  }
+  int argument(const memory::desc& desc, int index) { return slot({desc, Place::Argument, index, 0}); }
+  int scratch(const memory::desc& desc) { return slot({desc, Place::Scratch, 0, take_bytes(scratch_bytes_, desc)}); }
+  int kept(const memory::desc& desc) { return slot({desc, Place::Kept, 0, take_bytes(kept_bytes_, desc)}); }
   void stage(const dnnl::primitive& primitive, std::vector<std::pair<int, int>> arguments,
              const memory::desc& scratchpad) {
     if (scratchpad.get_size() > 0) arguments.emplace_back(DNNL_ARG_SCRATCHPAD, scratch(scratchpad));
     stages_.push_back({primitive, std::move(arguments)});
   }
+  /// The stages so far are done by `prepare`.
+  void end_of_preparation() { first_to_run_ = stages_.size(); }
   void name(const char* implementation) {
     if (!names_.empty()) names_ += " + ";
     names_ += implementation;
@@ -88,29 +88,32 @@ class Stages final : public Call {
     reorder(given, copy);
     return copy;
   }
+  /// The same, done by `prepare`.
+  int prepared(const View& view, int index, const memory::desc& wanted) {
+    const int given = argument(describe(view), index);
+    if (desc_of(given) == wanted) return given;
+    const int copy = kept(wanted);
+    reorder(given, copy);
+    end_of_preparation();
+    return copy;
+  }
   [[nodiscard]] const memory::desc& desc_of(int slot) const { return slots_[static_cast<std::size_t>(slot)].desc; }
 
-  void run(void* const* arguments, std::byte* scratch) override {
-    std::unique_ptr<Session> session = take();
-    for (std::size_t i = 0; i < slots_.size(); ++i)
-      session->memories[i].set_data_handle(slots_[i].argument >= 0 ? arguments[slots_[i].argument]
-                                                                   : scratch + slots_[i].offset);
-    for (std::size_t i = 0; i < stages_.size(); ++i) {
-      const auto& list = session->arguments[i];
-      const dnnl_status_t status = dnnl_primitive_execute(stages_[i].primitive.get(), stream().get(),
-                                                          static_cast<int>(list.size()), list.data());
-      if (status != dnnl_success)
-        throw Error(std::string("oneDNN could not run ") + names_ + ": " + dnnl_status2str(status));
-    }
-    const std::lock_guard lock(mutex_);
-    idle_.push_back(std::move(session));
+  void run(void* const* arguments, const Workspace& work) override {
+    run_stages(first_to_run_, stages_.size(), arguments, work);
   }
-  [[nodiscard]] std::size_t scratch_bytes() const override { return bytes_; }
+  void prepare(void* const* arguments, const Workspace& work) override {
+    if (first_to_run_ > 0) run_stages(0, first_to_run_, arguments, work);
+  }
+  [[nodiscard]] std::size_t scratch_bytes() const override { return scratch_bytes_; }
+  [[nodiscard]] std::size_t kept_bytes() const override { return kept_bytes_; }
   [[nodiscard]] std::string implementation() const override { return names_; }
 
  private:
+  enum class Place : std::uint8_t { Argument, Scratch, Kept };
   struct Slot {
     memory::desc desc;
+    Place place;
     int argument;
     std::size_t offset;
   };
@@ -126,6 +129,28 @@ class Stages final : public Call {
   int slot(const Slot& s) {
     slots_.push_back(s);
     return static_cast<int>(slots_.size()) - 1;
+  }
+  static std::size_t take_bytes(std::size_t& bytes, const memory::desc& desc) {
+    const std::size_t offset = bytes;
+    bytes += (desc.get_size() + 63) / 64 * 64;
+    return offset;
+  }
+  void run_stages(std::size_t begin, std::size_t end, void* const* arguments, const Workspace& work) {
+    std::unique_ptr<Session> session = take();
+    const auto address = [&](const Slot& s) -> void* {
+      if (s.place == Place::Argument) return arguments[s.argument];
+      return (s.place == Place::Scratch ? work.scratch : work.kept) + s.offset;
+    };
+    for (std::size_t i = 0; i < slots_.size(); ++i) session->memories[i].set_data_handle(address(slots_[i]));
+    for (std::size_t i = begin; i < end; ++i) {
+      const auto& list = session->arguments[i];
+      const dnnl_status_t status = dnnl_primitive_execute(stages_[i].primitive.get(), stream().get(),
+                                                          static_cast<int>(list.size()), list.data());
+      if (status != dnnl_success)
+        throw Error(std::string("oneDNN could not run ") + names_ + ": " + dnnl_status2str(status));
+    }
+    const std::lock_guard lock(mutex_);
+    idle_.push_back(std::move(session));
   }
   std::unique_ptr<Session> take() {
     {
@@ -148,7 +173,7 @@ class Stages final : public Call {
 
   std::vector<Slot> slots_;
   std::vector<Stage> stages_;
-  std::size_t bytes_ = 0;
+  std::size_t first_to_run_ = 0, scratch_bytes_ = 0, kept_bytes_ = 0;
   std::string names_;
   std::mutex mutex_;
   std::vector<std::unique_ptr<Session>> idle_;
@@ -222,8 +247,9 @@ bool found(const Desc& desc, const Convolution& c) {
   return !(strided && c.source.dims[1] % 16 != 0 && std::strstr(desc.impl_info_str(), "1x1") != nullptr);
 }
 
-dnnl::matmul::primitive_desc matmul_desc(const Product& p, const Attributes& attributes) {
-  const memory::desc lhs = describe(p.lhs), rhs = describe(p.rhs), result = describe(p.result);
+dnnl::matmul::primitive_desc matmul_desc(const Product& p, const Attributes& attributes, bool packed = false) {
+  const memory::desc lhs = describe(p.lhs), rhs = packed ? any_layout(p.rhs) : describe(p.rhs);
+  const memory::desc result = describe(p.result);
   const auto desc = attributes.bias ? dnnl::matmul::desc(lhs, rhs, describe(*attributes.bias), result)
                                     : dnnl::matmul::desc(lhs, rhs, result);
   return {desc, attributes.attr, engine(), true};
@@ -368,19 +394,39 @@ bool rows_collide(const Product& p) {
   return p.rhs.strides[1] == 1 && p.rhs.strides[0] % 512 == 0 && rows >= 32 && 1 / rows + 1 / columns >= kLeastToCopy;
 }
 
-std::unique_ptr<Call> make_call(const Product& p, const std::vector<Epilogue>& epilogue) {
+/// With AVX-512 oneDNN multiplies blocks, and copies what does not lie in blocks of its own kind while it does: 2 to 30
+/// % of the time, most where the right side is transposed or its rows collide. A copy made before pays when this many
+/// rows on the left meet it, or this many columns on the right a transposed left side (two cores of Zen 4).
+constexpr std::int64_t kWorthACopy = 1024;
+
+bool is_worth_packing(const Product& p, std::int64_t runs) {
+  if (isa() < Isa::Avx512 || p.rhs.dims.size() != 2) return false;
+  return p.lhs.dims[0] >= (kWorthACopy + runs - 1) / runs;
+}
+
+/// The left side row by row, where a copy of it pays.
+Product with_rows_on_the_left(const Product& p) {
+  Product straight = p;
+  if (isa() >= Isa::Avx512 && p.lhs.dims.size() == 2 && p.lhs.strides[1] != 1 && p.rhs.dims[1] >= kWorthACopy)
+    straight.lhs.strides = {p.lhs.dims[1], 1};
+  return straight;
+}
+
+std::unique_ptr<Call> make_call(const Product& p, const std::vector<Epilogue>& epilogue, std::int64_t runs) {
   if (!has_kernels(p.lhs) || !has_kernels(p.rhs) || !has_kernels(p.result)) return nullptr;
   try {
     const Attributes attributes = attributes_for(epilogue, starts_with_bias(epilogue, p.result.dims.size() - 1));
-    Product spread = p;
-    if (rows_collide(p)) spread.rhs.strides[0] += 16;
-    const auto desc = matmul_desc(spread, attributes);
+    Product copied = with_rows_on_the_left(p);
+    if (rows_collide(p)) copied.rhs.strides[0] += 16;
+    const auto desc = matmul_desc(copied, attributes, is_worth_packing(p, runs));
     if (!found(desc)) return nullptr;
     auto call = std::make_unique<Stages>();
     call->name(desc.impl_info_str());
+    const int weights =
+        runs > 1 ? call->prepared(p.rhs, 1, desc.weights_desc()) : call->in_layout(p.rhs, 1, desc.weights_desc());
     std::vector<std::pair<int, int>> arguments{
-        {DNNL_ARG_SRC, call->argument(desc.src_desc(), 0)},
-        {DNNL_ARG_WEIGHTS, call->in_layout(p.rhs, 1, desc.weights_desc())},
+        {DNNL_ARG_SRC, call->in_layout(p.lhs, 0, desc.src_desc())},
+        {DNNL_ARG_WEIGHTS, weights},
         {DNNL_ARG_DST, call->argument(desc.dst_desc(), 2 + addend_count(epilogue))}};
     bind_addends(*call, attributes, epilogue, desc.bias_desc(), arguments);
     call->stage(dnnl::matmul(desc), std::move(arguments), desc.scratchpad_desc());
@@ -451,7 +497,7 @@ std::string version() { return {}; }
 bool has_bf16() { return false; }
 bool supports(const Product&) { return false; }
 bool supports(const Convolution&) { return false; }
-std::unique_ptr<Call> make_call(const Product&, const std::vector<Epilogue>&) { return nullptr; }
+std::unique_ptr<Call> make_call(const Product&, const std::vector<Epilogue>&, std::int64_t) { return nullptr; }
 std::unique_ptr<Call> make_call(const Convolution&, const std::vector<Epilogue>&) { return nullptr; }
 }  // namespace tessera::cpu::onednn
 

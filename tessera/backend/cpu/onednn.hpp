@@ -29,8 +29,8 @@ struct Epilogue {
 };
 
 /// Null when the library has no fast kernel for it (its slow reference kernels count as none), or none with this
-/// epilogue.
-std::unique_ptr<Call> make_call(const Product& product, const std::vector<Epilogue>& epilogue);
+/// epilogue. `runs`: how often a product runs with the same right side; with more than one its `prepare` comes first.
+std::unique_ptr<Call> make_call(const Product& product, const std::vector<Epilogue>& epilogue, std::int64_t runs);
 std::unique_ptr<Call> make_call(const Convolution& convolution, const std::vector<Epilogue>& epilogue);
 
 /// Whether `make_call` without epilogue would find a kernel; much cheaper.

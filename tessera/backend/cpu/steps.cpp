@@ -22,11 +22,16 @@ constexpr double kParallelSeconds = 8e-6;
 /// What one core is expected to do in generated loops, for that choice.
 constexpr double kBytesPerSecond = 20e9, kOperationsPerSecond = 8e9;
 
+/// How often a loop of unknown length is expected to run.
+constexpr std::int64_t kExpectedRuns = 16;
+
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+Workspace from(const Workspace& work, std::size_t kept) { return {work.scratch, work.kept + kept}; }
 
 }  // namespace
 
-Steps::Steps(const pass::Program& program, std::span<const KernelFunction>& code, int threads)
+Steps::Steps(const pass::Program& program, std::span<const KernelFunction>& code, int threads, Repeats repeats)
     : program_(program), threads_(threads), slots_(program), table_size_(slots_.buffers.size()) {
   for (const Step& step : program.steps) {
     const std::size_t first = slots_.first[launches_.size()];
@@ -41,13 +46,17 @@ Steps::Steps(const pass::Program& program, std::span<const KernelFunction>& code
       launch.parallel = threads > 1 && launch.extent > 1 &&
                         step.bytes / kBytesPerSecond + step.operations / kOperationsPerSecond > kParallelSeconds;
     } else if (step.kind == Step::Kind::Library) {
-      launch.call = make_library_call(step.library, threads);
+      launch.call = make_call(step, repeats);
       scratch_bytes_ = std::max(scratch_bytes_, launch.call->scratch_bytes());
+      launch.kept = kept_bytes_;
+      kept_bytes_ += launch.call->kept_bytes();
     }
     needs_team_ = needs_team_ || launch.parallel || launch.call;
+    const std::int64_t runs = step.inner.steps == pass::kUntilFalse ? kExpectedRuns : step.inner.steps;
     for (const pass::Program& inner : step.inner.programs) {
-      const Inside& inside =
-          launch.inside.emplace_back(std::make_unique<Steps>(inner, code, threads), table_size_, measured_);
+      auto steps = std::make_unique<Steps>(inner, code, threads, Repeats{step.inner.constants, runs});
+      const Inside& inside = launch.inside.emplace_back(std::move(steps), table_size_, measured_, kept_bytes_);
+      kept_bytes_ += inside.steps->kept_bytes();
       table_size_ += inside.steps->table_size();
       measured_ += inside.steps->measured();
       scratch_bytes_ = std::max(scratch_bytes_, inside.steps->scratch_bytes());
@@ -78,7 +87,7 @@ void Steps::place(void** table, std::byte* arena) const {
 struct Steps::Host {
   const Launch& launch;
   void** table;
-  std::byte* scratch;
+  const Workspace& work;
   pass::Measure* measures;
 
   static void* at(void* address, std::size_t bytes) { return static_cast<std::byte*>(address) + bytes; }
@@ -93,18 +102,34 @@ struct Steps::Host {
     const Inside& inside = launch.inside[program];
     inside.steps->bind_output(table + inside.table, output, address);
   }
+  void prepare(std::size_t program) const {
+    const Inside& inside = launch.inside[program];
+    inside.steps->prepare(table + inside.table, from(work, inside.kept));
+  }
   void run(std::size_t program) const {
     const Inside& inside = launch.inside[program];
-    inside.steps->run(table + inside.table, scratch, measures == nullptr ? nullptr : measures + inside.measure);
+    inside.steps->run(table + inside.table, from(work, inside.kept),
+                      measures == nullptr ? nullptr : measures + inside.measure);
   }
 };
 
-void Steps::run(void** table, std::byte* scratch, pass::Measure* measures) const {
+std::unique_ptr<Call> Steps::make_call(const Step& step, const Repeats& repeats) const {
+  const Buffer& second = program_.buffers[static_cast<std::size_t>(step.buffers[1])];
+  const bool stays = second.kind == Buffer::Kind::Input && static_cast<std::size_t>(second.index) < repeats.constants;
+  return make_library_call(step.library, threads_, stays ? repeats.runs : 1);
+}
+
+void Steps::prepare(void** table, const Workspace& work) const {
+  for (const Launch& launch : launches_)
+    if (launch.call) launch.call->prepare(table + launch.first, from(work, launch.kept));
+}
+
+void Steps::run(void** table, const Workspace& work, pass::Measure* measures) const {
   for (const Launch& launch : launches_) {
     const bool clocked = measures != nullptr && launch.inside.empty();
     const double start = clocked ? now() : 0;
     void* const* arguments = table + launch.first;
-    const Host host{launch, table, scratch, measures};
+    const Host host{launch, table, work, measures};
     switch (launch.step->kind) {
       case Step::Kind::Kernel:
         if (!launch.parallel)
@@ -113,7 +138,7 @@ void Steps::run(void** table, std::byte* scratch, pass::Measure* measures) const
           parallel_for(threads_, launch.extent,
                        [&](std::int64_t begin, std::int64_t end) { launch.function(arguments, begin, end); });
         break;
-      case Step::Kind::Library: launch.call->run(arguments, scratch); break;
+      case Step::Kind::Library: launch.call->run(arguments, from(work, launch.kept)); break;
       case Step::Kind::Host: pass::run_on_host(host, *launch.step, arguments); break;
       case Step::Kind::Loop: pass::run_loop(host, *launch.step, arguments, table + launch.carried); break;
       case Step::Kind::Branch: pass::run_branch(host, *launch.step, arguments); break;

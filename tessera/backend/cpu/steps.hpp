@@ -15,12 +15,19 @@ namespace tessera::cpu {
 
 class Steps {
  public:
+  /// Of a loop's program: its first inputs are the same in all of its runs.
+  struct Repeats {
+    std::size_t constants = 0;
+    std::int64_t runs = 1;
+  };
   /// `code`: the functions of the kernels that are left, in the order of pass::each_step; those that are used are taken
   /// away. The program must stay where it is.
-  Steps(const pass::Program& program, std::span<const KernelFunction>& code, int threads);
+  Steps(const pass::Program& program, std::span<const KernelFunction>& code, int threads, Repeats repeats);
 
   [[nodiscard]] std::size_t table_size() const { return table_size_; }
+  /// What the library's calls work in, together.
   [[nodiscard]] std::size_t scratch_bytes() const { return scratch_bytes_; }
+  [[nodiscard]] std::size_t kept_bytes() const { return kept_bytes_; }
   [[nodiscard]] bool needs_team() const { return needs_team_; }
   [[nodiscard]] bool empty() const { return launches_.empty(); }
   /// How many measures a run fills in.
@@ -34,8 +41,10 @@ class Steps {
   void bind_output(void** table, std::size_t output, void* memory) const {
     for (const std::size_t slot : slots_.outputs[output]) table[slot] = memory;
   }
+  /// Before the first run with the same constants, once these are bound.
+  void prepare(void** table, const Workspace& work) const;
   /// `measures`: null, or where to add what each step took.
-  void run(void** table, std::byte* scratch, pass::Measure* measures) const;
+  void run(void** table, const Workspace& work, pass::Measure* measures) const;
 
   /// What is measured, in the order of the measures.
   void list(std::vector<pass::Entry>& entries) const;
@@ -47,6 +56,7 @@ class Steps {
     std::unique_ptr<Steps> steps;
     std::size_t table = 0;    ///< where its part of the table begins
     std::size_t measure = 0;  ///< of its first step
+    std::size_t kept = 0;     ///< where its part of the kept memory begins
   };
   struct Launch {
     const pass::Step* step = nullptr;
@@ -56,17 +66,19 @@ class Steps {
     bool parallel = false;
     std::size_t first = 0;    ///< of its arguments in the table
     std::size_t measure = 0;  ///< of its measures
+    std::size_t kept = 0;     ///< where its call's part of the kept memory begins
     std::vector<Inside> inside;
     std::size_t carried = 0;  ///< Loop: where the table keeps the pointers of what is carried
   };
   struct Host;
+  [[nodiscard]] std::unique_ptr<Call> make_call(const pass::Step& step, const Repeats& repeats) const;
   [[nodiscard]] static std::string by(const Launch& launch);
 
   const pass::Program& program_;
   int threads_;
   std::vector<Launch> launches_;
   pass::Slots slots_;  ///< this program's own part of the table
-  std::size_t table_size_ = 0, scratch_bytes_ = 0, measured_ = 0;
+  std::size_t table_size_ = 0, scratch_bytes_ = 0, kept_bytes_ = 0, measured_ = 0;
   bool needs_team_ = false;
 };
 

@@ -112,6 +112,7 @@ struct Steps::Gpu {
   void bind_output(std::size_t program, std::size_t output, DevicePointer address) const {
     launch.inside[program].steps->bind_output(output, address);
   }
+  void prepare(std::size_t /*program*/) const {}
   void run(std::size_t program) const {
     const Inside& inside = launch.inside[program];
     inside.steps->run(scratch, measures == nullptr ? nullptr : measures + inside.measure);
