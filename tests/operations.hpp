@@ -79,12 +79,20 @@ inline std::string complaint(const Kernel& k) {
   return "";
 }
 
+/// The bits of a number: those of a NaN are not the language's to say, and are zero here.
+inline Expr bits(Builder& b, DType to, Expr x, DType d) {
+  const Expr result = b.bitcast(to, x);
+  if (!is_float(d) || is_float(to)) return result;
+  const Expr number = is_half(d) ? b.convert(DType::F32, x) : x;
+  return b.select(b.binary(Op::Equal, number, number), result, b.convert(to, b.index(0)));
+}
+
 /// Every operation that `d` has, of operands a, b, c.
 inline std::vector<Expr> all_operations(Builder& b, DType d, Expr x, Expr y, Expr z) {
   std::vector<Expr> results;
   for (const DType to : kTypes) results.push_back(b.convert(to, x));
   for (const DType to : kTypes)
-    if (size_of(to) == size_of(d) && to != DType::Bool && d != DType::Bool) results.push_back(b.bitcast(to, x));
+    if (size_of(to) == size_of(d) && to != DType::Bool && d != DType::Bool) results.push_back(bits(b, to, x, d));
   if (is_half(d)) return results;
   const bool real = is_float(d);
   for (const Op op : {Op::Negate, Op::Abs}) results.push_back(b.unary(op, x));

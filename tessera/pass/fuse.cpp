@@ -621,12 +621,16 @@ class Fuser {
     return true;
   }
 
+  /// Over large values first: small clusters that merged could stand between large ones.
   void merge_dependent() {
-    for (ItemInfo& item : items_)
-      for (const auto& [owner, path] : item.reads) {
-        const auto found = item_of_.find(owner);
-        if (found != item_of_.end()) merge(items_[found->second].group, item.group);
-      }
+    constexpr std::int64_t kLarge = 1 << 16;
+    for (const bool large : {true, false})
+      for (ItemInfo& item : items_)
+        for (const auto& [owner, path] : item.reads) {
+          const auto found = item_of_.find(owner);
+          if (found != item_of_.end() && (count(owner) >= kLarge) == large)
+            merge(items_[found->second].group, item.group);
+        }
   }
 
   /// Clusters that read the same large value read it once.
