@@ -200,7 +200,7 @@ struct CrossEntropy {
     };
     const auto backward = [*this](const std::tuple<Array, Array, Array, Array>& kept, const Array& cotangent) {
       const auto& [x, y, highest, total] = kept;
-      const Array probability = exp(x - highest) / total;
+      const Array probability = exp(x - highest) * (1 / total);
       return std::tuple((probability - target(x, y)) * expand_dims(cotangent, -1), zeros_like(y));
     };
     return custom_vjp(body, forward, backward)(scores, labels);

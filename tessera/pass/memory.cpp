@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <functional>
 #include <limits>
+#include <map>
 #include <set>
 
 #include "tessera/pass/fusion.hpp"
@@ -20,25 +21,49 @@ struct Access {
 struct Place {
   int run = 0;   ///< the same for neighbours without a loop or a condition between them
   int part = 0;  ///< which statement of the one block of a GPU's kernel: each ends before the next begins
+  int step = 0;  ///< which statement in one iteration of the one outer loop of a CPU's kernel
 };
 
 /// Assignments and conditions in order.
 using Visit = std::function<void(const kernel::Statement&, Place)>;
-void visit_statements(const std::vector<kernel::Statement>& block, bool parts, Place& place, const Visit& visit) {
+/// `number`: what counts the statements of the block itself; null: nothing does.
+void visit_statements(const std::vector<kernel::Statement>& block, int Place::* number, Place& place,
+                      const Visit& visit) {
   for (const kernel::Statement& s : block) {
-    if (parts) ++place.part;
+    if (number != nullptr) ++(place.*number);
     const bool loop = s.kind == kernel::Statement::Kind::Loop;
     if (!loop) visit(s, place);
     if (!loop && s.kind != kernel::Statement::Kind::If) continue;
     ++place.run;
-    visit_statements(s.body, false, place, visit);
+    visit_statements(s.body, nullptr, place, visit);
     ++place.run;
   }
 }
 void visit_statements(const kernel::Kernel& k, const Visit& visit) {
   Place place;
-  const bool one_block = k.threads() > 0 && k.parallel_extent() == 1;
-  visit_statements(one_block ? k.body[0].body : k.body, one_block, place, visit);
+  if (k.threads() > 0 && k.parallel_extent() == 1)
+    visit_statements(k.body[0].body, &Place::part, place, visit);
+  else if (k.threads() == 0 && k.body.size() == 1 && k.body[0].kind == kernel::Statement::Kind::Loop)
+    visit_statements(k.body[0].body, &Place::step, place, visit);
+  else
+    visit_statements(k.body, nullptr, place, visit);
+}
+
+/// Whether two indices go through the same elements in each iteration of the outer loop: they are equal but for inner
+/// loops of the same extent. `stands_for`: which variable of b stands for one of a, each for one.
+bool same_elements(const kernel::Kernel& k, kernel::Expr a, kernel::Expr b, std::map<int, int>& stands_for) {
+  if (a == kernel::kNone || b == kernel::kNone) return a == b;
+  const kernel::Node &x = k.nodes[static_cast<std::size_t>(a)], &y = k.nodes[static_cast<std::size_t>(b)];
+  if (x.op == kernel::Op::Variable && y.op == kernel::Op::Variable) {
+    if (x.index == k.body[0].index || y.index == k.body[0].index) return x.index == y.index;
+    const auto extent = [&](const kernel::Node& n) { return k.variables[static_cast<std::size_t>(n.index)].extent; };
+    return extent(x) == extent(y) && stands_for.try_emplace(x.index, y.index).first->second == y.index &&
+           std::count_if(stands_for.begin(), stands_for.end(), [&](const auto& s) { return s.second == y.index; }) == 1;
+  }
+  kernel::Node like = y;
+  like.a = x.a, like.b = x.b, like.c = x.c;
+  return x == like && same_elements(k, x.a, y.a, stands_for) && same_elements(k, x.b, y.b, stands_for) &&
+         same_elements(k, x.c, y.c, stands_for);
 }
 
 void visit_loads(const kernel::Kernel& k, kernel::Expr e, std::set<kernel::Expr>& seen,
@@ -75,7 +100,8 @@ std::vector<Access> accesses(const Step& step) {
 }
 
 /// True when the kernel may be given one memory for both: `written` is stored once for each element, and `read` is
-/// loaded only at the element being stored, not later, or before all stores. (On a CPU, a pure load is evaluated once
+/// loaded only at the element being stored, not later, or before all stores; or, on a CPU, at the elements of the same
+/// iteration of the outer loop, before they are stored. (There, a pure load is evaluated once
 /// in an iteration, where it is first needed: statements that follow it directly may use it again.)
 bool may_share(const Step& step, std::size_t read, std::size_t written) {
   const kernel::Kernel& k = step.kernel;
@@ -99,6 +125,8 @@ bool may_share(const Step& step, std::size_t read, std::size_t written) {
   visit_statements(k, [&](const kernel::Statement& s, Place place) {
     visit_loads(k, s, [&](const kernel::Node& load) {
       if (static_cast<std::size_t>(load.index) != read || place.part < stored_at.part) return;
+      std::map<int, int> variables;
+      if (place.step < stored_at.step && same_elements(k, load.a, at, variables)) return;
       const bool once = k.threads() == 0 && !impure[static_cast<std::size_t>(&load - k.nodes.data())];
       if (load.a != at || place.run != stored_at.run || (stored && !(once && loaded.contains(&load)))) good = false;
       loaded.insert(&load);

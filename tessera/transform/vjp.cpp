@@ -22,9 +22,33 @@ Backward::Backward(Graph& graph, const Values& inputs)
   }
 }
 
+namespace {
+
+/// The scatter that adds into zeros, as the transpose of a gather does; null when `v` is made otherwise.
+const Node* scatter_into_zeros(const Graph& graph, Value v) {
+  const Node* scatter = graph.producer(v);
+  if (scatter == nullptr || scatter->op != Op::Scatter || scatter->results.size() != 1 ||
+      match_monoid(*scatter->regions[0]) != Op::Add)
+    return nullptr;
+  const Node* zeros = graph.producer(scatter->operands[0]);
+  if (zeros != nullptr && zeros->op == Op::BroadcastInDim) zeros = graph.producer(zeros->operands[0]);
+  if (zeros == nullptr || zeros->op != Op::Constant) return nullptr;
+  const Literal& value = zeros->attributes.literal("value");
+  return value.size() > 0 && value.is_splat() && value.get_double(0) == 0 ? scatter : nullptr;
+}
+
+}  // namespace
+
 void Backward::add(Value to, Value amount, Location location) {
   Value& sum = cotangent_[static_cast<std::size_t>(to)];
-  sum = sum == kZero ? amount : Builder{graph_, location}.add(sum, amount);
+  if (sum == kZero) {
+    sum = amount;
+  } else if (const Node* scatter = scatter_into_zeros(graph_, amount)) {  // into what is there, without the zeros
+    const Node node = *scatter;
+    sum = graph_.append(node, {sum, node.operands[1], node.operands[2]}, graph_.types(node.results))[0];
+  } else {
+    sum = Builder{graph_, location}.add(sum, amount);
+  }
 }
 
 void Backward::seed(Value value, Value cotangent) {
