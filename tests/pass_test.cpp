@@ -103,6 +103,44 @@ TEST(Lower, LargeReductionsTakeTwoStages) {
   EXPECT_TRUE(parallel);
 }
 
+TEST(Lower, SumsOverRowsAndOverAllShareAKernel) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({16, 16, 256}));
+  const Value y = b.unary(Op::Tanh, x);
+  graph.results = {b.sum(y, {0, 1}), b.sum(b.multiply(y, x), {1})};
+  const Program program = check(graph, target()).program;
+  EXPECT_EQ(kernels(program), 2U) << pass::to_string(program);
+  EXPECT_EQ(program.steps[0].kernel.parallel_extent(), 16) << "then sixteen rows become one";
+}
+
+TEST(Lower, RowsTakeThePlaceOfWhatTheyWereMadeOf) {
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({32, 8})), w = graph.parameter(f32({8, 100}));
+  const Value weights = softmax(b, b.dot_general(x, w, {{}, {}, {1}, {0}}));
+  graph.results = {b.dot_general(weights, w, {{}, {}, {1}, {1}})};
+  const Program program = check(graph, target(2, true)).program;
+  EXPECT_EQ(program.arena_bytes, 32U * 100 * 4) << pass::to_string(program);
+}
+
+TEST(Lower, LargeClustersMergeAcrossSmallOnes) {
+  // Rows that are scaled by a number made of all labels; a loss that is divided by it. The division must not hold the
+  // rows apart.
+  Graph graph;
+  Builder b{graph};
+  const Value x = graph.parameter(f32({128, 600})), counts = graph.parameter(f32({128}));
+  const Value shifted = b.subtract(x, b.broadcast_in_dim(b.reduce(Op::Maximum, x, {1}), {128, 600}, {0}));
+  const Value e = b.unary(Op::Exponential, shifted);
+  const Value sums = b.sum(e, {1});
+  const Value total = b.sum(counts, {0});
+  const Value loss = b.divide(b.sum(b.unary(Op::Log, sums), {0}), total);
+  const Value scale = b.broadcast_in_dim(b.divide(b.full(DType::F32, 1), total), {128}, {});
+  graph.results = {loss, b.multiply(e, b.broadcast_in_dim(scale, {128, 600}, {0}))};
+  const Program program = check(graph, target()).program;
+  EXPECT_LT(program.arena_bytes, 128U * 600 * 4) << "exponentials stay in their kernel\n" << pass::to_string(program);
+}
+
 TEST(Lower, PerceptronStep) {
   const Graph graph = perceptron_step(32, 20, 24, 10);
   CompileOptions options;

@@ -144,6 +144,59 @@ TEST(ScanPass, LargeValuesThatFollowFromSmallOnesAreNotKept) {
                                                            << pass::to_string(lowered.program);
 }
 
+/// The loops of a gradient: of the steps, then of the way back.
+template <class Loss, class... A>
+Lowered lowered_gradient(Loss loss, const A&... arguments) {
+  const auto f = [&](const A&... a) {
+    return [&]<std::size_t... I>(std::index_sequence<I...>) {
+      return grad<I...>(loss)(a...);
+    }(std::index_sequence_for<A...>{});
+  };
+  Lowered lowered = check(*traced(f, arguments...), with_products(), {}, 1, 1e-4);
+  EXPECT_EQ(loops(lowered.program).size(), 2U) << pass::to_string(lowered.program);
+  return lowered;
+}
+
+TEST(ScanPass, WhatFollowsFromOneValueIsKeptAsThatValue) {
+  // The derivative of tanh asks for 1 - y and for 1 + y.
+  const auto loss = [](const Array& h0, const Array& xs) {
+    return sum(scan([](Array& h, const Array& x) { h = tanh(h * x); }, h0, xs));
+  };
+  const Lowered lowered = lowered_gradient(loss, zeros({8}), zeros({5, 8}));
+  EXPECT_EQ(loops(lowered.program)[0]->inner.programs[0].outputs, 1 + 2) << "h before each step, and behind";
+}
+
+TEST(ScanPass, ValuesThatAreSpreadAreGivenAsTheyAre) {
+  const auto loss = [](const Array& memory, const Array& score, const Array& h0) {
+    const auto step = [&](Array& h, const std::tuple<>&) {
+      const Array weights = softmax(sum(tanh(memory + h) * score, {1}));
+      h = tanh(matmul(weights, memory));
+    };
+    return sum(scan(step, h0, std::tuple<>(), {.length = 10}));
+  };
+  const Lowered lowered = lowered_gradient(loss, zeros({50, 8}), zeros({8}), zeros({8}));
+  const Step& back = *loops(lowered.program)[1];
+  int large = 0;
+  for (std::size_t i = 0; i < back.inner.constants; ++i) {
+    const TensorType& type = lowered.program.buffers[static_cast<std::size_t>(back.buffers[i])].type;
+    large += element_count(type.shape) == 50 * 8 ? 1 : 0;
+  }
+  EXPECT_EQ(large, 1) << "the memory alone is so large\n" << pass::to_string(lowered.program);
+}
+
+TEST(ScanPass, SumsOfPartsOfWhatIsStackedAreMadeBehind) {
+  // The gradient of b sums a part of what the gradient of u is made of.
+  const auto loss = [](const Array& u, const Array& b, const Array& xs) {
+    const auto step = [&](Array& h, const Array& x) {
+      const auto gates = split(x + matmul(h, u), 2, -1);
+      h = tanh(sin(gates[0]) * (gates[1] + b));
+    };
+    return sum(scan(step, zeros({2, 8}), xs));
+  };
+  const Lowered lowered = lowered_gradient(loss, zeros({8, 16}), zeros({8}), zeros({5, 2, 16}));
+  EXPECT_EQ(loops(lowered.program)[1]->inner.carried, 1U) << pass::to_string(lowered.program);
+}
+
 TEST(ScanPass, WhatNobodyUsesIsNotComputed) {
   const auto f = [](const Array& xs) {
     return scan(

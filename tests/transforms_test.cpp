@@ -204,6 +204,17 @@ TEST(StopGradient, HasNoDerivative) {
   expect_near(grad([](const Array& y) { return sum(y * stop_gradient(y)); })(x), x);
 }
 
+TEST(Grad, WhatIsGatheredAddsToTheOtherGradients) {
+  const Array rows = Array::from<std::int32_t>({4}, {2, 0, 2, 6});
+  const auto products = [](const Array& table) { return sum(cube(matmul(table, sample(21, {3, 2})))); };
+  const auto gathered = [&](const Array& table) { return sum(take(table, rows, 0) * sample(22, {4, 3})); };
+  const auto both = [&](const Array& table) { return products(table) + gathered(table) + gathered(2 * table); };
+  const Array table = sample(23, {7, 3});
+  const Array apart = grad(products)(table) + 3 * grad(gathered)(table);
+  expect_near(grad(both)(table), apart);
+  expect_near(jit(grad(both))(table), apart);
+}
+
 struct Stack {
   std::vector<Affine> layers;
   TESSERA_FIELDS(layers)
