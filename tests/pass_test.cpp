@@ -124,6 +124,21 @@ TEST(Lower, RowsTakeThePlaceOfWhatTheyWereMadeOf) {
   EXPECT_EQ(program.arena_bytes, 32U * 100 * 4) << pass::to_string(program);
 }
 
+TEST(Lower, PiecesOfAConcatenationAreStoredWhereTheyAreMade) {
+  for (const std::int64_t dimension : {0, 1, 2}) {
+    Graph graph;
+    Builder b{graph};
+    const TensorType type = f32({3, 20, 33});
+    const Value x = graph.parameter(type), y = graph.parameter(type);
+    const Value product = b.multiply(x, y), gate = b.unary(Op::Tanh, product);
+    graph.results = {b.concatenate({gate, b.multiply(gate, x), product}, dimension),
+                     b.concatenate({product, gate}, dimension), b.add(gate, y)};
+    const Program program = check(graph, target()).program;
+    EXPECT_EQ(kernels(program), 1U) << pass::to_string(program);
+    EXPECT_EQ(program.arena_bytes, 0U) << pass::to_string(program);
+  }
+}
+
 TEST(Lower, LargeClustersMergeAcrossSmallOnes) {
   // Rows that are scaled by a number made of all labels; a loss that is divided by it. The division must not hold the
   // rows apart.

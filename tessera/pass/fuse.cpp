@@ -38,6 +38,12 @@ std::optional<ReduceForm> reduce_form(const ir::Graph& graph, const Node& node) 
   return form;
 }
 
+bool is_in_pieces(const ir::Graph& graph, const Node& node) {
+  return node.op == Op::Concatenate && std::all_of(node.operands.begin(), node.operands.end(), [&](Value v) {
+           return graph.shape(v) == graph.shape(node.operands[0]);
+         });
+}
+
 std::optional<std::size_t> prefix_of(const Shape& shape, std::int64_t rows) {
   std::int64_t product = 1;
   for (std::size_t d = 0;; ++d) {
@@ -466,8 +472,19 @@ class Fuser {
       reach(node.operands[1], {false, rows == 1}, rows, out, seen);
       return out;
     }
-    for (std::size_t i = 0; i < node.operands.size(); ++i) reach_operand(node, i, {true, true}, rows, out, seen);
+    for (std::size_t i = 0; i < node.operands.size(); ++i) {
+      if (rows < 0 && in_pieces(node))
+        reach(node.operands[i], {true, false}, rows, out, seen);
+      else
+        reach_operand(node, i, {true, true}, rows, out, seen);
+    }
     return out;
+  }
+  [[nodiscard]] bool in_pieces(const Node& node) const { return !target_.is_gpu() && is_in_pieces(graph_, node); }
+  /// What the loops of a map go through.
+  [[nodiscard]] const Shape& map_shape(Value v) const {
+    const Node& node = *graph_.producer(v);
+    return graph_.shape(in_pieces(node) ? node.operands[0] : v);
   }
 
   void make_items() {
@@ -559,7 +576,7 @@ class Fuser {
       const Shape& shape = graph_.shape(item.value);
       switch (cluster.kind) {
         case Kind::Map:
-          if (shape != graph_.shape(items_[all[0]].value)) return std::nullopt;
+          if (map_shape(item.value) != map_shape(items_[all[0]].value)) return std::nullopt;
           break;
         case Kind::Rows:
           if (item.form ? item.form->outer != cluster.rows || item.form->inner != 1 : !prefix_of(shape, cluster.rows))
@@ -571,7 +588,8 @@ class Fuser {
           if (item.form) {
             if (item.form->outer != c.outer || item.form->reduced != c.reduced || item.form->inner != c.inner)
               return std::nullopt;
-          } else if (count(item.value) != c.outer * c.reduced * c.inner || !prefix_of(shape, c.outer * c.reduced))
+          } else if (count(item.value) != c.outer * c.reduced * c.inner || !prefix_of(shape, c.outer * c.reduced) ||
+                     in_pieces(*graph_.producer(item.value)))
             return std::nullopt;
           break;
         }

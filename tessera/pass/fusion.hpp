@@ -81,6 +81,9 @@ struct Fusion {
   [[nodiscard]] ir::Value storage_of(ir::Value v) const { return storage[static_cast<std::size_t>(v)]; }
 };
 
+/// A concatenation of equal shapes: a CPU's loops go through one of them, and store an element of each piece at a time.
+bool is_in_pieces(const ir::Graph& graph, const ir::Node& node);
+
 /// Elementwise work of one element of each value's own operation, without its operands'. Multiply-adds count one.
 double element_cost(const ir::Graph& graph, const ir::Node& node);
 

@@ -24,6 +24,8 @@ class Boundaries {
   /// An access to all operands of a node of the root's shape, and to a value of the root's shape.
   void visit_operands(const ir::Node& node) { step(node, whole()); }
   void visit(ir::Value value) { visit(value, whole()); }
+  /// No run goes over the beginning of dimension d.
+  void split(std::size_t d) { keep_[d] = true; }
   /// Dimensions from here on are one run.
   [[nodiscard]] std::size_t run_start() const;
   /// False when some access moves elements: windows, slices, transposes.

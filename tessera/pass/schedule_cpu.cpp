@@ -46,13 +46,21 @@ class Scheduler final : public ClusterLoops {
   }
 
   void map() override {
-    const Shape& shape = graph_.shape(cluster_->items[0].value);
+    const Value value = cluster_->items[0].value;
+    const Node& first = *graph_.producer(value);
+    const Shape& shape = graph_.shape(is_in_pieces(graph_, first) ? first.operands[0] : value);
     const std::int64_t total = element_count(shape);
     std::size_t start = 0;
     bool regular = true;
     for (const Item& item : cluster_->items) {
       Boundaries boundaries(fusion_, shape);
-      boundaries.visit_operands(*graph_.producer(item.value));
+      const Node& node = *graph_.producer(item.value);
+      if (is_in_pieces(graph_, node)) {
+        boundaries.split(static_cast<std::size_t>(node.attributes.integer("dimension")));
+        for (const Value piece : node.operands) boundaries.visit(piece);
+      } else {
+        boundaries.visit_operands(node);
+      }
       start = std::max(start, boundaries.run_start());
       regular = regular && boundaries.regular();
     }
@@ -74,10 +82,21 @@ class Scheduler final : public ClusterLoops {
     const Index at = e.split_index(row, column, shape, start);
     // What depends on other items first: the memory that an item takes over has then been read by all.
     for (std::size_t n = cluster_->items.size(); n-- > 0;)
-      if (cluster_->items[n].hold == Item::Hold::Stored)
-        e.store(cluster_->items[n].value, at, e.element(cluster_->items[n].value, at));
+      if (cluster_->items[n].hold == Item::Hold::Stored) store(cluster_->items[n].value, at);
     close_vector();
     close_outer();
+  }
+
+  void store(Value v, const Index& at) {
+    const Node& node = *graph_.producer(v);
+    if (!is_in_pieces(graph_, node)) return e.store(v, at, e.element(v, at));
+    const auto dimension = static_cast<std::size_t>(node.attributes.integer("dimension"));
+    const std::int64_t extent = graph_.shape(node.operands[0])[dimension];
+    Index moved = at;
+    for (std::size_t piece = 0; piece < node.operands.size(); ++piece) {
+      moved[dimension] = e.b.add(at[dimension], e.b.index(static_cast<std::int64_t>(piece) * extent));
+      e.store(v, moved, e.element(node.operands[piece], at));
+    }
   }
 
   struct Reduction {
