@@ -86,6 +86,8 @@ TEST_F(CudaTraining, LearnsWhatTheProcessorDoes) {
   EXPECT_EQ(gpu.summary->device, fake);
   EXPECT_GT(gpu.summary->processor_examples_per_second, 0);
   EXPECT_EQ(cpu.summary->processor_examples_per_second, 0);
+  EXPECT_GT(gpu.summary->peak_device_memory_bytes, std::size_t{4} * static_cast<std::size_t>(gpu.summary->parameters));
+  EXPECT_EQ(cpu.summary->peak_device_memory_bytes, 0U);
   EXPECT_NE(data::read_text(folder / "gpu" / "report.html").find("the same on the processor"), std::string::npos);
 }
 

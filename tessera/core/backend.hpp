@@ -73,6 +73,8 @@ class Backend {
   [[nodiscard]] virtual std::string choices() const { return {}; }
   /// Takes the choices of an earlier run over. Throws Error on text that `choices` did not give.
   virtual void restore_choices(const std::string&) {}
+  /// The most bytes of the device's own memory that were in use at once; 0 where it has none.
+  [[nodiscard]] virtual std::size_t peak_memory() const { return 0; }
   /// Throws Error (Unsupported) naming what this backend cannot do.
   virtual std::unique_ptr<Executable> compile(const ir::Graph& graph, const CompileOptions& options) = 0;
 };

@@ -421,6 +421,7 @@ class Trainer {
     s.flops_per_example = task_->operations_per_example();
     s.gemm_fraction = s.examples_per_second * s.flops_per_example * 1e-9 / report.limits.gemm_gflops;
     s.peak_memory_bytes = peak_memory();
+    s.peak_device_memory_bytes = backend(default_device()).peak_memory();
     s.test_loss = test.loss;
     s.test_accuracy = test.accuracy;
     s.time_to = manifest_.time_to;

@@ -121,6 +121,7 @@ std::string format_summary(const Summary& s) {
            {"flops_per_example", s.flops_per_example},
            {"gemm_fraction", s.gemm_fraction},
            {"peak_memory_bytes", s.peak_memory_bytes},
+           {"peak_device_memory_bytes", s.peak_device_memory_bytes},
            {"test_loss", s.test_loss},
            {"test_accuracy", s.test_accuracy},
            {"time_to", times}};
@@ -157,6 +158,8 @@ std::optional<Summary> read_summary(const Path& path) {
     s.flops_per_example = number(j, "flops_per_example");
     s.gemm_fraction = number(j, "gemm_fraction");
     s.peak_memory_bytes = j.at("peak_memory_bytes").get<std::uint64_t>();
+    if (j.contains("peak_device_memory_bytes"))
+      s.peak_device_memory_bytes = j.at("peak_device_memory_bytes").get<std::uint64_t>();
     s.test_loss = number(j, "test_loss");
     s.test_accuracy = number(j, "test_accuracy");
     if (j.contains("test_bleu")) s.test_bleu = number(j, "test_bleu");

@@ -57,7 +57,8 @@ struct Summary {
   double examples_per_second = 0;            ///< median
   double processor_examples_per_second = 0;  ///< of the same steps on the machine's processor; 0: not compared
   double flops_per_example = 0, gemm_fraction = 0;
-  std::uint64_t peak_memory_bytes = 0;
+  std::uint64_t peak_memory_bytes = 0;         ///< of the process
+  std::uint64_t peak_device_memory_bytes = 0;  ///< of a GPU's own memory; 0 on a CPU
   double test_loss = 0, test_accuracy = 0;
   std::optional<double> test_bleu = {}, test_chrf = {};  ///< of translations
   std::vector<std::pair<double, double>> time_to;        ///< accuracy reached, seconds of training until then

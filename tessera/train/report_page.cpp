@@ -70,7 +70,10 @@ std::string head(const ReportPage& page) {
                   "", unit(page) + " per second");
     tiles += tile(fmt::format("{:.0f}", 100 * s.gemm_fraction), "%", "of the matrix-product limit");
     tiles += tile(grouped(s.parameters), "", "parameters");
-    tiles += tile(fmt::format("{:.0f}", static_cast<double>(s.peak_memory_bytes) * 1e-6), "MB", "peak memory");
+    const auto megabytes = [](std::uint64_t bytes) { return fmt::format("{:.0f}", static_cast<double>(bytes) * 1e-6); };
+    tiles += tile(megabytes(s.peak_memory_bytes), "MB", "peak memory");
+    if (s.peak_device_memory_bytes > 0)
+      tiles += tile(megabytes(s.peak_device_memory_bytes), "MB", "peak memory of the GPU");
   } else {
     const auto last =
         std::find_if(page.metrics.rbegin(), page.metrics.rend(), [](const Metric& m) { return m.split != "train"; });

@@ -27,13 +27,14 @@ Array repeat_rows(const Array& x, std::int64_t times) {
   return reshape(broadcast_to(expand_dims(x, 1), wide), rows);
 }
 
-/// Where a search stands. Live hypotheses, `beam` for each row, and those that have ended.
+/// Where a search stands. Live hypotheses, one for each row before the first step and `beam` then, and those that have
+/// ended.
 template <class State>
 struct Search {
   Array steps;                       ///< done, i32
-  Array tokens, last, scores;        ///< [rows, beam, length], [rows * beam], [rows, beam]
-  State state;                       ///< [rows * beam, ...]
-  Array ended_tokens, ended_scores;  ///< as above; the best first
+  Array tokens, last, scores;        ///< [rows, live, length], [rows * live], [rows, live]
+  State state;                       ///< [rows * live, ...]
+  Array ended_tokens, ended_scores;  ///< [rows, beam, length], [rows, beam]; the best first
   Array ended_lengths, ended;        ///< [rows, beam]; i32 [rows]: how many have ended
   TESSERA_FIELDS(steps, tokens, last, scores, state, ended_tokens, ended_scores, ended_lengths, ended)
 
@@ -68,53 +69,56 @@ struct BeamSearch {
   std::int64_t beam, length;
 
   [[nodiscard]] Search<State> begin(const Memory& memory, std::int64_t rows) const {
-    const Array none = full({rows, beam, length}, Vocabulary::kPad, DType::I32);
-    const Array hopeless = full({rows, beam}, kImpossible);
+    const auto nothing = [&](std::int64_t count) { return full({rows, count, length}, Vocabulary::kPad, DType::I32); };
     return {.steps = Array(0),
-            .tokens = none,
-            .last = full({rows * beam}, Vocabulary::kBegin, DType::I32),
-            .scores = where(iota({rows, beam}, 1) == 0, 0.0F, hopeless),  // all are equal before the first step
+            .tokens = nothing(1),
+            .last = full({rows}, Vocabulary::kBegin, DType::I32),
+            .scores = zeros({rows, 1}),
             .state = model.begin(memory, length),
-            .ended_tokens = none,
-            .ended_scores = hopeless,
+            .ended_tokens = nothing(beam),
+            .ended_scores = full({rows, beam}, kImpossible),
             .ended_lengths = zeros({rows, beam}, DType::I32),
             .ended = zeros({rows}, DType::I32)};
   }
 
   void step(Search<State>& s, const Memory& memory) const {
-    const std::int64_t rows = s.scores.shape(0), pieces = model.pieces.bias.shape(0);
+    const std::int64_t rows = s.scores.shape(0), live = s.scores.shape(1), pieces = model.pieces.bias.shape(0);
     const Array never = where(arange(pieces) < Vocabulary::kEnd, kImpossible, 0.0F);
     s.state = model.next(s.last, s.state, memory);
     const Array next = log_softmax(model.pieces.logits(s.state.output)) + never;
-    const Array all = expand_dims(s.scores, 2) + reshape(next, {rows, beam, pieces});
+    Array all = reshape(expand_dims(s.scores, 2) + reshape(next, {rows, live, pieces}), {rows, live * pieces});
+    if (const std::int64_t missing = 2 * beam - all.shape(1); missing > 0)
+      all = concatenate({all, full({rows, missing}, kImpossible)}, 1);
     // Twice as many as are kept: at most half of them end here.
-    const auto [scores, at] = top_k(reshape(all, {rows, beam * pieces}), 2 * beam);
+    const auto [scores, at] = top_k(all, 2 * beam);
     const Array from = at / pieces, piece = at % pieces;
     s.steps = s.steps + 1;
     const Array here = iota({rows, 2 * beam, length}, 2) == s.steps - 1;
     const Array tokens = where(here, expand_dims(piece, 2), take_rows(s.tokens, from));
     const Array ends = piece == Vocabulary::kEnd;
-    const Array counts = ends & (iota({rows, 2 * beam}, 1) < beam) & expand_dims(s.ended < beam, 1);
+    const Array counts =
+        ends & (scores > kImpossible / 2) & (iota({rows, 2 * beam}, 1) < beam) & expand_dims(s.ended < beam, 1);
     s.add(tokens, where(counts, scores / astype(s.steps, DType::F32), kImpossible),
           broadcast_to(s.steps, {rows, 2 * beam}));
     s.ended = s.ended + sum(astype(counts, DType::I32), {1});
 
-    const auto [live, kept] = top_k(where(ends, kImpossible, scores), beam);
-    s.scores = live;
+    const auto [best, kept] = top_k(where(ends, kImpossible, scores), beam);
+    s.scores = best;
     s.tokens = take_rows(tokens, kept);
     s.last = reshape(take_rows(piece, kept), {rows * beam});
     const Array parents = take_rows(from, kept);
     s.state = map_tree(std::move(s.state), [&](const Array& x) {
-      Shape grouped = x.shape();
-      grouped[0] = beam;
+      Shape grouped = x.shape(), flat = x.shape();
+      grouped[0] = live;
       grouped.insert(grouped.begin(), rows);
-      return reshape(take_rows(reshape(x, grouped), parents), x.shape());
+      flat[0] = rows * beam;
+      return reshape(take_rows(reshape(x, grouped), parents), flat);
     });
   }
 
   /// To the end. When half of many rows are done, the others go on alone.
   [[nodiscard]] Translations finish(Search<State> s, const Memory& memory) const {
-    constexpr std::int64_t kFewRows = 16;
+    constexpr std::int64_t kFewRows = 4;
     const std::int64_t rows = s.scores.shape(0);
     const bool together = rows <= kFewRows || rows % 2 != 0;
     const std::int64_t most_left = together ? 0 : rows / 2;
@@ -144,9 +148,10 @@ struct BeamSearch {
 
   [[nodiscard]] Translations operator()(const Array& source, const Array& source_length) const {
     nn::Context context = nn::Context::evaluation();
-    const Memory memory =
-        map_tree(model.encode(source, source_length, context), [&](const Array& x) { return repeat_rows(x, beam); });
-    return finish(begin(memory, source.shape(0)), memory);
+    const Memory memory = model.encode(source, source_length, context);
+    Search<State> s = begin(memory, source.shape(0));
+    step(s, memory);
+    return finish(s, map_tree(memory, [&](const Array& x) { return repeat_rows(x, beam); }));
   }
 };
 

@@ -26,6 +26,7 @@ class CudaBackend final : public Backend {
                        compiler_, vendor_ ? vendor_->versions() : "");
   }
 
+  [[nodiscard]] std::size_t peak_memory() const override { return device_->peak(); }
   [[nodiscard]] std::string choices() const override { return vendor_ ? vendor_->choices() : ""; }
   void restore_choices(const std::string& text) override {
     if (vendor_) vendor_->restore(text);

@@ -161,6 +161,7 @@ std::shared_ptr<Block> Device::allocate(std::size_t bytes) {
   const DevicePointer address = take(size);
   if (address == 0) return nullptr;
   used_ += size;
+  peak_ = std::max(peak_, used_);
   return std::make_shared<Block>(shared_from_this(), address, size);
 }
 
@@ -170,6 +171,11 @@ Device::Usage Device::usage() {
   check(driver_.memory_info(&free, &total), "while asking for free memory");
   const std::lock_guard memory_lock(memory_mutex_);
   return {used_, free, total};
+}
+
+std::size_t Device::peak() {
+  const std::lock_guard lock(memory_mutex_);
+  return peak_;
 }
 
 // --- copies ---

@@ -91,6 +91,8 @@ class Device : public std::enable_shared_from_this<Device> {
     std::size_t current = 0, free = 0, total = 0;
   };
   Usage usage();
+  /// The most bytes that were handed out at once.
+  [[nodiscard]] std::size_t peak();
 
   /// Room of at most kStaging bytes in pinned memory for copies that are enqueued before the next call.
   std::byte* staging(std::size_t bytes);
@@ -147,7 +149,7 @@ class Device : public std::enable_shared_from_this<Device> {
   std::map<std::size_t, std::set<DevicePointer>> free_;  ///< by size class; the lowest address is handed out first
   std::vector<DevicePointer> chunks_;
   std::size_t chunk_used_ = 0;
-  std::size_t used_ = 0;
+  std::size_t used_ = 0, peak_ = 0;
 
   // Pinned memory: a ring of slots, each with an event behind the last copy out of it.
   static constexpr std::size_t kSlots = 8;
