@@ -58,8 +58,11 @@ auto RecurrentTranslator<Cell, Attention>::step(const Array& projected, const St
     -> std::pair<State, Array> {
   const typename Cell::State cell = decoder.step(projected + matmul(state.output, feed), state.cell);
   const Array hidden = flatten_tree(cell).at(0);
-  const auto [found, weights] = attention(hidden, memory.keys, memory.values, memory.within);
-  return {{cell, tanh(attend(concatenate({hidden, found}, -1)))}, weights};
+  const std::int64_t rows = memory.values.shape(0), each = hidden.shape(0) / rows;
+  const Array asked = each == 1 ? hidden : reshape(hidden, {rows, each, hidden.shape(1)});
+  const auto [found, weights] = attention(asked, memory.keys, memory.values, memory.within);
+  const Array context = reshape(found, {hidden.shape(0), found.shape(-1)});
+  return {{cell, tanh(attend(concatenate({hidden, context}, -1)))}, weights};
 }
 
 template <class Cell, class Attention>

@@ -48,7 +48,8 @@ struct RecurrentTranslator {
   [[nodiscard]] Memory encode(const Array& source, const Array& lengths, nn::Context& context) const;
   /// Where a translation of at most `longest` pieces begins.
   [[nodiscard]] State begin(const Memory& memory, std::int64_t longest) const;
-  /// After one more piece: i32 [rows].
+  /// After one more piece: i32 [rows]; or of several translations of each row of the memory, one after the other, as
+  /// the state has them.
   [[nodiscard]] State next(const Array& piece, const State& state, const Memory& memory) const;
 
   /// Of a target that is known, i32 [rows, length], the piece before each: the outputs [rows, length, embedding].

@@ -67,8 +67,11 @@ nn::Attended TransformerTranslator::layer(const DecoderLayer& part, const Array&
                                           const HeadMemory& own, const Array& allowed, const HeadMemory& source,
                                           const Array& within, nn::Context& context) const {
   Array y = x + dropout(part.own.attention(normed, own, allowed).context, context);
-  const auto [found, weights] = part.source.attention(part.source.norm(y), source, within);
-  y = y + dropout(found, context);
+  // Several translations of one row are so many queries of its memory.
+  const std::int64_t rows = source.keys.shape(0), queries = y.shape(0) * y.shape(1) / rows;
+  const Array asked = reshape(part.source.norm(y), {rows, queries, y.shape(2)});
+  const auto [found, weights] = part.source.attention(asked, source, within);
+  y = y + dropout(reshape(found, y.shape()), context);
   return {y + dropout(part.dense(y), context), weights};
 }
 

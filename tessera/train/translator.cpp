@@ -19,14 +19,6 @@ Array take_rows(const Array& x, const Array& positions) {
   return take(reshape(x, rows), positions + iota({groups, 1}, 0) * n);
 }
 
-/// Every row `times` times, one after the other.
-Array repeat_rows(const Array& x, std::int64_t times) {
-  Shape wide = x.shape(), rows = x.shape();
-  wide.insert(wide.begin() + 1, times);
-  rows[0] *= times;
-  return reshape(broadcast_to(expand_dims(x, 1), wide), rows);
-}
-
 /// Where a search stands. Live hypotheses, one for each row before the first step and `beam` then, and those that have
 /// ended.
 template <class State>
@@ -151,7 +143,7 @@ struct BeamSearch {
     const Memory memory = model.encode(source, source_length, context);
     Search<State> s = begin(memory, source.shape(0));
     step(s, memory);
-    return finish(s, map_tree(memory, [&](const Array& x) { return repeat_rows(x, beam); }));
+    return finish(s, memory);
   }
 };
 
