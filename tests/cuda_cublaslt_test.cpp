@@ -357,6 +357,9 @@ TEST(Cublaslt, ChoicesAreTimedOnceAndKept) {
 TEST(Cublaslt, NoAlgorithm) {
   Cublas blas(stand_in());
   recorded.propose = false;
+  EXPECT_FALSE(blas.has_algorithm(plain(), Precision::Float32));
+  EXPECT_FALSE(blas.has_algorithm(plain(), Precision::Float32));
+  EXPECT_EQ(recorded.proposals, 1) << "asked once";
   Choices choices;
   try {
     blas.prepare(plain(), Precision::Float32, {choices, "stand-in", {}});
@@ -366,6 +369,10 @@ TEST(Cublaslt, NoAlgorithm) {
     EXPECT_STREQ(error.what(), "cuBLASLt 130100 has no algorithm for dot_general giving f32[6, 7]");
   }
   EXPECT_EQ(choices.text(), "");
+
+  Cublas another(stand_in());
+  EXPECT_TRUE(another.has_algorithm(plain(), Precision::Float32));
+  EXPECT_FALSE(another.has_algorithm(plain(DType::I32), Precision::Float32)) << "no form";
 }
 
 /// The library itself makes descriptors without a GPU, and looks at attributes and their sizes; the rest is stood in

@@ -258,6 +258,14 @@ Cublas::~Cublas() { api_.destroy(handle_); }
 
 std::string Cublas::version() const { return "cuBLASLt " + std::to_string(api_.version()); }
 
+bool Cublas::has_algorithm(const pass::LibraryCall& call, Precision precision) {
+  const auto gemm = as_gemm(call);
+  if (!gemm) return false;
+  const auto [found, fresh] = has_algorithm_.try_emplace(key_of(*gemm, call, precision, version()), false);
+  if (fresh) found->second = !proposals(api_, handle_, Descriptors(api_, *gemm, call, precision)).empty();
+  return found->second;
+}
+
 std::unique_ptr<Call> Cublas::prepare(const pass::LibraryCall& call, Precision precision, const Choosing& choosing) {
   const auto gemm = as_gemm(call);
   const std::string what =

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <array>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -41,12 +42,15 @@ class Cublas {
   Cublas& operator=(const Cublas&) = delete;
 
   [[nodiscard]] std::string version() const;
+  /// Whether `prepare` would find an algorithm.
+  [[nodiscard]] bool has_algorithm(const pass::LibraryCall& call, Precision precision);
   /// Throws Error (Unsupported) when the library has no algorithm for it. The call must not outlive this object.
   std::unique_ptr<Call> prepare(const pass::LibraryCall& call, Precision precision, const Choosing& choosing);
 
  private:
   lt::Api api_;
   lt::Handle handle_ = nullptr;
+  std::map<std::string, bool> has_algorithm_;
 };
 
 LibraryName cublaslt_name(int driver_major);

@@ -55,8 +55,8 @@ class MachineVendor final : public Vendor {
   }
 
   bool takes(const pass::LibraryCall& call, Precision precision) override {
-    if (call.node.op == ir::Op::DotGeneral) return cublas_ && as_gemm(call).has_value();
     const auto lock = device_->enter();
+    if (call.node.op == ir::Op::DotGeneral) return cublas_ && cublas_->has_algorithm(call, precision);
     return call.node.op == ir::Op::Convolution && cudnn_ && cudnn_->has_engine(call, precision);
   }
 
