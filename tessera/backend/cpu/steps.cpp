@@ -52,7 +52,8 @@ Steps::Steps(const pass::Program& program, std::span<const KernelFunction>& code
       kept_bytes_ += launch.call->kept_bytes();
     }
     needs_team_ = needs_team_ || launch.parallel || launch.call;
-    const std::int64_t runs = step.inner.steps == pass::kUntilFalse ? kExpectedRuns : step.inner.steps;
+    const std::int64_t steps_of_loop = step.inner.steps == pass::kUntilFalse ? kExpectedRuns : step.inner.steps;
+    const std::int64_t runs = std::max<std::int64_t>(1, steps_of_loop);
     for (const pass::Program& inner : step.inner.programs) {
       auto steps = std::make_unique<Steps>(inner, code, threads, Repeats{step.inner.constants, runs});
       const Inside& inside = launch.inside.emplace_back(std::move(steps), table_size_, measured_, kept_bytes_);
