@@ -197,6 +197,17 @@ TEST(ScanPass, SumsOfPartsOfWhatIsStackedAreMadeBehind) {
   EXPECT_EQ(loops(lowered.program)[1]->inner.carried, 1U) << pass::to_string(lowered.program);
 }
 
+TEST(ScanPass, AStackThatASumReadsStays) {
+  // The gradient of x is a product that no step needs, and the gradient of a is made of it.
+  const auto loss = [](const Array& a, const Array& xs, const Array& zs, const Array& b) {
+    const auto step = [&](Array& h, const std::pair<Array, Array>& slices) {
+      h = tanh(h + matmul(slices.first + matmul(slices.second, a), b));
+    };
+    return sum(scan(step, zeros({2, 8}), std::pair(xs, zs)));
+  };
+  lowered_gradient(loss, zeros({4, 6}), zeros({5, 2, 6}), zeros({5, 2, 4}), zeros({6, 8}));
+}
+
 TEST(ScanPass, WhatNobodyUsesIsNotComputed) {
   const auto f = [](const Array& xs) {
     return scan(

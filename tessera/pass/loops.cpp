@@ -341,8 +341,9 @@ class Loop {
   void sink_products() {
     const Flags for_next = needed_for(values(next_));
     const Results asked = stacked_;
-    for (const Result& result : asked) {
-      if (result.index == kExtra) continue;
+    for (std::size_t s = 0; s < asked.size(); ++s) {
+      const Result& result = asked[s];
+      if (result.index == kExtra || is_read_behind(s)) continue;
       if (find(sliced_, result.value) != nullptr) {
         made_[result.index] = find(sliced_, result.value)->outside;
         erase_stacked(result);
@@ -375,6 +376,18 @@ class Loop {
       }
       later_.push_back(std::move(part));
     }
+  }
+  /// Whether something behind the loop is made of this stack: then it must be there.
+  [[nodiscard]] bool is_read_behind(std::size_t s) const {
+    const auto reads = [&](const std::vector<Stack>& stacks) {
+      return std::any_of(stacks.begin(), stacks.end(),
+                         [&](const Stack& stack) { return stack.before < 0 && stack.stacked == s; });
+    };
+    return std::any_of(later_.begin(), later_.end(), [&](const Later& later) { return reads(later.stacks); }) ||
+           std::any_of(sums_.begin(), sums_.end(), [&](const Sum& sum) {
+             return std::any_of(sum.terms.begin(), sum.terms.end(),
+                                [&](const Term& term) { return reads(term.operands); });
+           });
   }
   /// Stacks are known by their place: the others keep theirs.
   void erase_stacked(const Result& result) {
